@@ -1,0 +1,1 @@
+//! Assets by URI: fetched once, hashed, resumed, used offline.

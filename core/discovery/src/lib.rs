@@ -1,0 +1,1 @@
+//! Finds plugin files and reads their schemas from the file, without loading them.

@@ -1,0 +1,1 @@
+//! Runs a checked experiment: phases, steps, checkpoints, arms over seeds.

@@ -1,0 +1,1 @@
+//! Loads plugins, builds components, and guards every call.

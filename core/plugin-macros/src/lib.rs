@@ -1,0 +1,1 @@
+//! The component attribute and its schema, at compile time.

@@ -1,0 +1,1 @@
+//! What a run writes: events, metrics, TensorBoard files, the report.

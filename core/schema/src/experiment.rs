@@ -1,0 +1,557 @@
+//! What the checker hands to the engine: every arm complete in itself, every default filled in,
+//! every name resolved. The file `experiment.json` of a run directory is this, so that a run can be
+//! resumed and reported without the recipe.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// A place in a recipe, for messages at run time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The file as the user named it.
+    pub file: String,
+    /// First byte.
+    pub start: u32,
+    /// Length in bytes.
+    pub length: u32,
+    /// Line, from 1.
+    pub line: u32,
+    /// Column in characters, from 1.
+    pub column: u32,
+}
+
+/// A checked recipe under one profile.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Experiment {
+    /// The paper.
+    pub paper: Paper,
+    /// The recipe's file as the user named it.
+    pub recipe: String,
+    /// The profile in force.
+    pub profile: Option<String>,
+    /// `--set` and other overrides of the command line, as given.
+    pub overrides: Vec<String>,
+    /// The whole recipe with everything resolved, as text.
+    pub resolved: String,
+    /// Every source file that took part, with its text.
+    pub sources: Vec<Source>,
+    /// Runs per arm.
+    pub seeds: u64,
+    /// Seed of the first run; run i of every arm has `first_seed + i`.
+    pub first_seed: u64,
+    /// The arms, in the order of the recipe. A recipe without arms has one, named `main`.
+    pub arms: Vec<Arm>,
+    /// What is claimed.
+    pub claims: Vec<Claim>,
+    /// The plugins used.
+    pub plugins: Vec<PluginFile>,
+}
+
+/// The paper a recipe reproduces.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paper {
+    /// Name in the recipe.
+    pub name: String,
+    /// Title.
+    pub title: String,
+    /// arXiv number, may be empty.
+    pub arxiv: String,
+    /// The doc comment above it.
+    pub summary: String,
+}
+
+/// A source file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// The file as the user named it.
+    pub file: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// A plugin that the experiment uses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginFile {
+    /// `zoo-text`.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The file.
+    pub path: String,
+    /// BLAKE3 of the file, hexadecimal.
+    pub hash: String,
+}
+
+/// One arm: an experiment of its own that shares seeds with the others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Arm {
+    /// Its name.
+    pub name: String,
+    /// `baseline`, `treatment` or nothing.
+    pub role: Option<String>,
+    /// What it is, from the recipe.
+    pub title: String,
+    /// Every component that the arm uses, referenced ones before those that refer to them.
+    pub instances: Vec<Instance>,
+    /// Phases in the order they run.
+    pub phases: Vec<Phase>,
+    /// What is measured.
+    pub evaluations: Vec<Evaluation>,
+    /// Named results.
+    pub metrics: Vec<Metric>,
+    /// What it is predicted to cost.
+    pub cost: ArmCost,
+}
+
+/// Predicted cost of an arm for one seed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ArmCost {
+    /// Floating point operations of training, forward and backward, of all phases.
+    pub train_flops: f64,
+    /// Trained parameters, shared ones once.
+    pub parameters: f64,
+    /// Updates of all phases.
+    pub steps: f64,
+    /// Examples seen in all phases.
+    pub examples: f64,
+}
+
+/// A component with its parameters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Instance {
+    /// Its name in the recipe (`gen`), or a made-up one where the recipe has none (`replaced_token.fake`).
+    pub name: String,
+    /// `namespace.name`.
+    pub component: String,
+    /// Its kind.
+    pub kind: String,
+    /// Every parameter of the schema, in base units and schema order; a reference to another
+    /// instance is `{"$instance": NAME}`, one that varies in time `{"$schedule": SCHEDULE}`.
+    pub parameters: Map<String, Value>,
+    /// Parameters of this model that are those of another one.
+    pub share: Vec<Share>,
+    /// A checkpoint to start from, as an asset URI or a path.
+    pub weights: Option<String>,
+    /// Not trained, whatever the phase says.
+    pub frozen: bool,
+    /// For adapters: the sites they act on.
+    pub on: Option<Sites>,
+    /// Where it is written.
+    pub place: Place,
+    /// Where its parameters are written, of those that the recipe gives.
+    pub parameter_places: Map<String, Value>,
+}
+
+/// Parameters of a model that are those of another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// Names that begin with this, up to a dot, …
+    pub prefix: String,
+    /// … are the same tensors as in this instance, under the same name.
+    pub instance: String,
+}
+
+/// The sites of a model that an adapter acts on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sites {
+    /// The model.
+    pub instance: String,
+    /// Site names, written out.
+    pub names: Vec<String>,
+}
+
+/// A number that may vary in time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "shape", rename_all = "snake_case")]
+pub enum Schedule {
+    /// From one value to another in a straight line over the first `over` updates of a phase.
+    Ramp {
+        /// Value at update 0.
+        from: f64,
+        /// Value from update `over` on.
+        to: f64,
+        /// Updates.
+        over: u64,
+    },
+    /// From one value to another along half a cosine.
+    Cosine {
+        /// Value at update 0.
+        from: f64,
+        /// Value from update `over` on.
+        to: f64,
+        /// Updates.
+        over: u64,
+    },
+    /// The value of the last pair whose update is reached.
+    StepsAt {
+        /// Pairs of update and value; the first update is 0.
+        at: Vec<(u64, f64)>,
+    },
+}
+
+impl Schedule {
+    /// The value at an update, counted from 0.
+    pub fn at(&self, step: u64) -> f64 {
+        match self {
+            Self::Ramp { from, to, over } | Self::Cosine { from, to, over } => {
+                let share = if *over == 0 { 1.0 } else { (step as f64 / *over as f64).min(1.0) };
+                let share = match self {
+                    Self::Cosine { .. } => (1.0 - (std::f64::consts::PI * share).cos()) / 2.0,
+                    _ => share,
+                };
+                from + (to - from) * share
+            }
+            Self::StepsAt { at } => at
+                .iter()
+                .rev()
+                .find(|(from, _)| *from <= step)
+                .or(at.first())
+                .map_or(0.0, |(_, value)| *value),
+        }
+    }
+}
+
+/// A phase of training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Phase {
+    /// Its name.
+    pub name: String,
+    /// Instance that gives the batches.
+    pub data: String,
+    /// What one update computes.
+    pub step: StepGraph,
+    /// How long.
+    pub length: Length,
+    /// Examples in an update.
+    pub batch: u64,
+    /// Parts that an update is computed in, one after the other; does not change the result.
+    pub accumulate: u64,
+    /// Instance of an optimizer; its parameter `learning_rate` is the peak rate.
+    pub optimizer: String,
+    /// Instance of a schedule, whose factor the peak rate is multiplied by; without it the rate is constant.
+    pub schedule: Option<String>,
+    /// Largest norm of the whole gradient; larger ones are scaled down.
+    pub clip_norm: Option<f64>,
+    /// Precision of the forward pass.
+    pub precision: Precision,
+    /// Instances or `instance.prefix` that are trained; empty: all models of the step that are not frozen.
+    pub train: Vec<String>,
+    /// Updates between evaluations; none: only at the end.
+    pub evaluate_every: Option<u64>,
+    /// Updates between checkpoints; none: only at the end.
+    pub save_every: Option<u64>,
+    /// Checkpoints kept beside the best one.
+    pub keep: u64,
+    /// Metric by which the best checkpoint is chosen, and by which training may stop early.
+    pub best: Option<String>,
+    /// Evaluations without a better value after which the phase ends.
+    pub patience: Option<u64>,
+    /// Updates between log lines.
+    pub log_every: u64,
+    /// Where it is written.
+    pub place: Place,
+}
+
+/// How long a phase lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Length {
+    /// Updates.
+    Steps(u64),
+    /// Passes over the data; the last incomplete batch of each is dropped.
+    Epochs(f64),
+}
+
+/// Precision of the forward pass; parameters and optimizer state stay in float32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// What the device does well: bfloat16 on a GPU, float32 on a CPU.
+    Auto,
+    /// 32 bits.
+    Float32,
+    /// Autocast to bfloat16.
+    Bfloat16,
+    /// Autocast to float16 with loss scaling.
+    Float16,
+}
+
+/// What one update, or one batch of an evaluation, computes. Nodes stand in an order in which every
+/// value is computed before it is used.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StepGraph {
+    /// The step's name in the recipe.
+    pub name: String,
+    /// The computation.
+    pub nodes: Vec<Node>,
+    /// Named values for curves and evaluations.
+    pub logs: Vec<Log>,
+    /// What is minimised: a sum of weighted terms. Empty in a step that is only measured.
+    pub loss: Vec<LossTerm>,
+}
+
+/// One operation of a step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    /// Unique in the step; streams of randomness are named by it. The `let` it stands in, with a
+    /// number where that is not enough: `fake`, `loss.1`.
+    pub id: String,
+    /// What is done.
+    pub operation: Operation,
+    /// Where it is written.
+    pub place: Place,
+}
+
+/// What a node does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum Operation {
+    /// A column of the batch.
+    Column {
+        /// Its name.
+        column: String,
+    },
+    /// A number.
+    Number {
+        /// Its value.
+        value: f64,
+    },
+    /// A number that varies in time.
+    Scheduled {
+        /// How.
+        schedule: Schedule,
+    },
+    /// A call of a component.
+    Call {
+        /// The instance.
+        instance: String,
+        /// For every connected input port, in schema order: its name and value. A port that repeats
+        /// may stand several times.
+        inputs: Vec<(String, ValueRef)>,
+    },
+    /// Arithmetic on tensors and numbers, with broadcasting.
+    Arithmetic {
+        /// Which.
+        operator: Operator,
+        /// Operands.
+        operands: Vec<ValueRef>,
+    },
+    /// The mean over all elements, weighted by element count over a whole update or evaluation.
+    Mean {
+        /// Of what.
+        of: ValueRef,
+    },
+    /// The sum over all elements, added up over a whole update or evaluation.
+    Sum {
+        /// Of what.
+        of: ValueRef,
+    },
+    /// The same value without gradient.
+    Detach {
+        /// Of what.
+        of: ValueRef,
+    },
+}
+
+/// Arithmetic in a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operator {
+    /// a + b
+    Add,
+    /// a - b
+    Subtract,
+    /// a * b
+    Multiply,
+    /// a / b
+    Divide,
+    /// -a
+    Negate,
+    /// a == b
+    Equal,
+    /// a != b
+    NotEqual,
+    /// a < b
+    Less,
+    /// a > b
+    Greater,
+    /// a and b, of truth values
+    And,
+    /// a or b, of truth values
+    Or,
+    /// not a
+    Not,
+}
+
+/// An output of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ValueRef {
+    /// Index into [`StepGraph::nodes`].
+    pub node: usize,
+    /// Output port of a call; empty for other nodes.
+    pub output: String,
+}
+
+/// A named value of a step: a scalar, a `mean`, a `sum`, an objective's loss, or a metric.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Log {
+    /// Its name.
+    pub name: String,
+    /// The value.
+    pub value: ValueRef,
+}
+
+/// One term of a loss: `weight × (sum of the objective over the update / its number of targets)`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LossTerm {
+    /// The node of the objective's call, or of a scalar that is averaged over examples.
+    pub value: ValueRef,
+    /// The factor: a number node, scheduled or not.
+    pub weight: Weight,
+}
+
+/// The factor of a loss term.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Weight {
+    /// Always the same.
+    Constant(f64),
+    /// Varies in time.
+    Scheduled(Schedule),
+}
+
+/// Something that is measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// Its name.
+    pub name: String,
+    /// What is computed for a batch; its logs are the results.
+    pub step: StepGraph,
+    /// Instance that gives the batches, in order, the last one as small as it comes.
+    pub data: String,
+    /// Examples in a batch; does not change the result, except of what compares examples with each other.
+    pub batch: u64,
+    /// At most this many examples; none: all.
+    pub limit: Option<u64>,
+    /// The phase after which it is done; none: after the last one.
+    pub after: Option<String>,
+    /// Also done every so often while a phase runs (`Phase::evaluate_every`).
+    pub during: bool,
+    /// Where it is written.
+    pub place: Place,
+}
+
+/// A named result.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Metric {
+    /// Its name.
+    pub name: String,
+    /// The evaluation.
+    pub evaluation: String,
+    /// The log of its step.
+    pub log: String,
+    /// Whether more is better; none where neither is.
+    pub higher_is_better: Option<bool>,
+    /// Printed as a percentage.
+    pub percent: bool,
+}
+
+/// A claim.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Claim {
+    /// What is claimed, in words.
+    pub title: String,
+    /// What must hold.
+    pub require: Requirement,
+    /// As the recipe writes it.
+    pub text: String,
+    /// Seeds of equal number are compared with each other.
+    pub paired: bool,
+    /// Confidence of the interval, 0.95 for 95 %.
+    pub confidence: f64,
+    /// Seeds this claim asks for.
+    pub seeds: u64,
+    /// Costs that were checked to be equal.
+    pub holding: Vec<Holding>,
+    /// Where in the paper it comes from.
+    pub source: Option<String>,
+    /// May stop as soon as every claim is decided.
+    pub stop_when_decided: bool,
+    /// Where it is written.
+    pub place: Place,
+}
+
+/// An inequality over results of arms: `left > right`, or `|left - right| < right` as an
+/// equivalence.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Requirement {
+    /// Left side.
+    pub left: Quantity,
+    /// `Greater` or `Less`, strict or not: the difference between them has no measure.
+    pub relation: Relation,
+    /// Right side.
+    pub right: Quantity,
+}
+
+/// How the sides of a requirement compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Relation {
+    /// left > right or left >= right
+    Greater,
+    /// left < right or left <= right
+    Less,
+}
+
+/// A number made of results.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Quantity {
+    /// A number.
+    Number(f64),
+    /// The value of a metric in an arm.
+    Metric {
+        /// Which metric.
+        metric: String,
+        /// Of which arm.
+        arm: String,
+    },
+    /// left op right, op one of `Add`, `Subtract`, `Multiply`, `Divide`
+    Arithmetic {
+        /// Which.
+        operator: Operator,
+        /// Left operand.
+        left: Box<Quantity>,
+        /// Right operand.
+        right: Box<Quantity>,
+    },
+    /// -a
+    Negative(Box<Quantity>),
+    /// |a|: alone on the left of a `<`, the requirement is an equivalence.
+    Absolute(Box<Quantity>),
+}
+
+/// A cost that arms must share.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Holding {
+    /// `train_flops`, `parameters`, `steps` or `examples`.
+    pub cost: String,
+    /// Largest relative difference.
+    pub within: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schedules_hit_their_ends() {
+        let ramp = Schedule::Ramp { from: 1.0, to: 3.0, over: 4 };
+        assert_eq!([ramp.at(0), ramp.at(2), ramp.at(4), ramp.at(9)], [1.0, 2.0, 3.0, 3.0]);
+        let cosine = Schedule::Cosine { from: 1.0, to: 0.0, over: 2 };
+        assert!((cosine.at(1) - 0.5).abs() < 1e-15 && cosine.at(5) == 0.0);
+        let steps = Schedule::StepsAt { at: vec![(0, 0.1), (10, 0.2)] };
+        assert_eq!([steps.at(0), steps.at(9), steps.at(10)], [0.1, 0.1, 0.2]);
+        assert_eq!(Schedule::Ramp { from: 1.0, to: 2.0, over: 0 }.at(0), 2.0);
+    }
+}

@@ -1,0 +1,1 @@
+//! Claims judged with paired intervals.

@@ -1,0 +1,1 @@
+//! What zoo needs of libtorch and tch lacks: a small C++ shim.

@@ -1,0 +1,1 @@
+//! Names, types, units, shapes and precedence: from a recipe to an experiment.

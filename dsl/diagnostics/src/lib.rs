@@ -1,0 +1,1 @@
+//! Messages with code, place, reason and mend.

@@ -1,0 +1,1 @@
+//! The recipe language's grammar and lossless tree.

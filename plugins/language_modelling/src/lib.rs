@@ -1,0 +1,1 @@
+//! Objectives and samplers of language modelling.

@@ -1,0 +1,1 @@
+//! Maskers and text augmenters.

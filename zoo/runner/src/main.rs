@@ -1,0 +1,3 @@
+//! Runs a checked experiment, started by the command line.
+
+fn main() {}
