@@ -1,0 +1,183 @@
+//! The arguments of the attribute.
+
+use proc_macro2::Span;
+use syn::parse::{Parse, ParseStream};
+use syn::punctuated::Punctuated;
+use syn::{Ident, LitStr, Result, Token, parenthesized};
+use zoo_schema::{Cost, Effects, Port, PortType, Site};
+
+/// What stands between the parentheses of `#[component(…)]`.
+pub(crate) struct Arguments {
+    pub(crate) kind: Ident,
+    pub(crate) name: LitStr,
+    pub(crate) inputs: Vec<Port>,
+    pub(crate) outputs: Vec<Port>,
+    pub(crate) count_inputs: Vec<String>,
+    pub(crate) sites: Vec<Site>,
+    pub(crate) effects: Effects,
+    pub(crate) cost: Cost,
+}
+
+struct PortArgument(Port);
+
+impl Parse for PortArgument {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        let name: Ident = input.parse()?;
+        input.parse::<Token![:]>()?;
+        let text: LitStr = input.parse()?;
+        let kind: PortType = text.value().parse().map_err(|e| syn::Error::new(text.span(), e))?;
+        let mut port = Port {
+            name: name.to_string(),
+            kind,
+            optional: false,
+            repeated: false,
+            better: None,
+            columns_from: None,
+            doc: String::new(),
+        };
+        if input.parse::<Option<Token![?]>>()?.is_some() {
+            port.optional = true;
+        } else if input.parse::<Option<Token![*]>>()?.is_some() {
+            port.repeated = true;
+        }
+        input.parse::<Token![=]>().map_err(|e| {
+            syn::Error::new(e.span(), "a port is documented: `name: \"type\" = \"what it is\"`")
+        })?;
+        port.doc = input.parse::<LitStr>()?.value();
+        while input.peek(Ident) {
+            let key: Ident = input.parse()?;
+            input.parse::<Token![=]>()?;
+            let value: LitStr = input.parse()?;
+            match key.to_string().as_str() {
+                "better" if matches!(value.value().as_str(), "higher" | "lower") => {
+                    port.better = Some(value.value());
+                }
+                "better" => return Err(syn::Error::new(value.span(), "`better` is \"higher\" or \"lower\"")),
+                "columns_from" => {
+                    port.columns_from = Some(value.value());
+                    port.repeated = true;
+                }
+                _ => return Err(syn::Error::new(key.span(), "only `better` and `columns_from` stand here")),
+            }
+        }
+        Ok(Self(port))
+    }
+}
+
+struct SiteArgument(Site);
+
+impl Parse for SiteArgument {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        let name: LitStr = input.parse()?;
+        input.parse::<Token![:]>()?;
+        let from: LitStr = input.parse()?;
+        input.parse::<Token![=>]>()?;
+        let to: LitStr = input.parse()?;
+        Ok(Self(Site { name: name.value(), input: from.value(), output: to.value() }))
+    }
+}
+
+struct CostArgument(Ident, LitStr);
+
+impl Parse for CostArgument {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        let key = input.parse()?;
+        input.parse::<Token![=]>()?;
+        let value: LitStr = input.parse()?;
+        zoo_schema::formula::Formula::parse(&value.value()).map_err(|e| syn::Error::new(value.span(), e))?;
+        Ok(Self(key, value))
+    }
+}
+
+fn list<T: Parse>(input: ParseStream<'_>) -> Result<Vec<T>> {
+    let inner;
+    parenthesized!(inner in input);
+    Ok(Punctuated::<T, Token![,]>::parse_terminated(&inner)?.into_iter().collect())
+}
+
+fn ports(input: ParseStream<'_>) -> Result<Vec<Port>> {
+    let arguments: Vec<PortArgument> = list(input)?;
+    let ports: Vec<Port> = arguments.into_iter().map(|p| p.0).collect();
+    for (i, port) in ports.iter().enumerate() {
+        if ports[..i].iter().any(|p| p.name == port.name) {
+            return Err(input.error(format!("two ports are named `{}`", port.name)));
+        }
+    }
+    Ok(ports)
+}
+
+fn names(input: ParseStream<'_>) -> Result<Vec<String>> {
+    Ok(list::<Ident>(input)?.into_iter().map(|i| i.to_string()).collect())
+}
+
+impl Parse for Arguments {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        let kind: Ident = input
+            .parse()
+            .map_err(|e| syn::Error::new(e.span(), "the kind stands first: `objective`, `masker`, …"))?;
+        let mut name = None;
+        let mut arguments = Self {
+            kind,
+            name: LitStr::new("", Span::call_site()),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            count_inputs: Vec::new(),
+            sites: Vec::new(),
+            effects: Effects::default(),
+            cost: Cost::default(),
+        };
+        while input.parse::<Option<Token![,]>>()?.is_some() && !input.is_empty() {
+            let key: Ident = input.parse()?;
+            match key.to_string().as_str() {
+                "name" => {
+                    input.parse::<Token![=]>()?;
+                    name = Some(input.parse::<LitStr>()?);
+                }
+                "inputs" => arguments.inputs = ports(input)?,
+                "outputs" => arguments.outputs = ports(input)?,
+                "count_inputs" => arguments.count_inputs = names(input)?,
+                "writes" => arguments.effects.writes = names(input)?,
+                "sites" => {
+                    arguments.sites = list::<SiteArgument>(input)?.into_iter().map(|s| s.0).collect();
+                }
+                "cost" => {
+                    for CostArgument(key, value) in list(input)? {
+                        let slot = match key.to_string().as_str() {
+                            "flops" => &mut arguments.cost.flops,
+                            "parameters" => &mut arguments.cost.parameters,
+                            "activations" => &mut arguments.cost.activations,
+                            "workspace" => &mut arguments.cost.workspace,
+                            _ => {
+                                let text = "costs are flops, parameters, activations and workspace";
+                                return Err(syn::Error::new(key.span(), text));
+                            }
+                        };
+                        *slot = Some(value.value());
+                    }
+                }
+                "random" => arguments.effects.random = true,
+                "state" => arguments.effects.state = true,
+                "parameters" => arguments.effects.parameters = true,
+                "loader" => arguments.effects.loader = true,
+                "whole_update" => arguments.effects.whole_update = true,
+                "stops_gradient" => arguments.effects.stops_gradient = true,
+                _ => {
+                    let text = format!(
+                        "`{key}` is unknown here; known are name, inputs, outputs, count_inputs, sites, cost, writes, \
+                         random, state, parameters, loader, whole_update and stops_gradient"
+                    );
+                    return Err(syn::Error::new(key.span(), text));
+                }
+            }
+        }
+        let end = Span::call_site();
+        arguments.name = name
+            .ok_or_else(|| syn::Error::new(end, "the name is missing: `name = \"namespace.component\"`"))?;
+        let text = arguments.name.value();
+        let parts: Vec<&str> = text.split('.').collect();
+        if parts.len() != 2 || !parts.iter().all(|p| zoo_schema::types::is_name(p)) {
+            return Err(syn::Error::new(arguments.name.span(), "a name is `namespace.component`"));
+        }
+        Ok(arguments)
+    }
+}
