@@ -8,19 +8,24 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// For a plugin: its library exports one symbol and binds its own; its tests find libtorch.
+/// For a plugin crate: its library exports one symbol and binds its own; its tests find libtorch.
 ///
 /// The version of libtorch, from its own files, reaches the crate as `ZOO_LIBTORCH_VERSION`.
 pub fn configure() {
     facts();
-    println!("cargo::rustc-link-arg-cdylib=-Wl,--exclude-libs,ALL");
-    println!("cargo::rustc-link-arg-cdylib=-Wl,-Bsymbolic");
-    // A plugin's library gets no rpath: the process that loads it has libtorch already.
+    // `zoo-plugin` itself uses this for its tests and has no such library.
+    if std::env::var("CARGO_PKG_NAME").is_ok_and(|name| name != "zoo-plugin") {
+        println!("cargo::rustc-link-arg-cdylib=-Wl,--exclude-libs,ALL");
+        println!("cargo::rustc-link-arg-cdylib=-Wl,-Bsymbolic");
+    }
+    rpath();
+}
+
+/// For the unit tests. Cargo cannot give it to them alone; in the plugin's library it does nothing,
+/// as the process that loads it has a library of that name already.
+fn rpath() {
     if let Some(lib) = libtorch_lib() {
-        let rpath = format!("-Wl,-rpath,{}", lib.display());
-        println!("cargo::rustc-link-arg-tests={rpath}");
-        println!("cargo::rustc-link-arg-examples={rpath}");
-        println!("cargo::rustc-link-arg-benches={rpath}");
+        println!("cargo::rustc-link-arg=-Wl,-rpath,{}", lib.display());
     }
 }
 
@@ -29,8 +34,8 @@ pub fn configure() {
 pub fn configure_host() {
     facts();
     println!("cargo::rustc-link-arg=-Wl,--no-as-needed");
+    rpath();
     if let Some(lib) = libtorch_lib() {
-        println!("cargo::rustc-link-arg=-Wl,-rpath,{}", lib.display());
         println!("cargo::rustc-link-arg=-L{}", lib.display());
         println!("cargo::rustc-link-arg=-ltorch_cpu");
     }
