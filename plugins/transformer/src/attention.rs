@@ -1,0 +1,111 @@
+//! Multi-head self-attention through libtorch's scaled-dot-product kernels.
+
+use zoo_plugin::prelude::*;
+
+/// Sizes and rates of one attention block.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AttentionShape {
+    pub(crate) hidden: i64,
+    pub(crate) heads: i64,
+    /// Dropout of the attention probabilities.
+    pub(crate) dropout: f64,
+    /// Probability that a whole head is dropped for an example.
+    pub(crate) head_dropout: f64,
+}
+
+#[derive(Debug)]
+pub(crate) struct SelfAttention {
+    shape: AttentionShape,
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    site: String,
+}
+
+/// What attention may look at: nothing to hide, or true where a token may be attended to.
+#[derive(Debug)]
+pub(crate) struct AttentionMask(Option<Tensor>);
+
+impl AttentionMask {
+    /// From 1 for real tokens and 0 for padding, int[B, T]. On the CPU a mask without padding is
+    /// dropped, which spares the slower masked kernel.
+    pub(crate) fn new(mask: Option<&Tensor>) -> Result<Self> {
+        let Some(mask) = mask else { return Ok(Self(None)) };
+        let keep = mask.f_ne(0)?;
+        if keep.device() == Device::Cpu && bool::try_from(keep.f_all()?)? {
+            return Ok(Self(None));
+        }
+        Ok(Self(Some(keep.f_unsqueeze(1)?.f_unsqueeze(1)?)))
+    }
+}
+
+/// Drops whole heads of single examples and scales the others up by `heads / alive`; where all of an
+/// example's heads would be dropped, none is. `context`: [B, heads, T, size]; `alive`: [B, heads],
+/// 1 or 0.
+pub(crate) fn scale_heads(context: &Tensor, alive: &Tensor) -> Result<Tensor> {
+    let heads = alive.size()[1] as f64;
+    let count = alive.f_sum_dim_intlist([1_i64].as_slice(), true, None)?;
+    let none = count.f_eq(0.0)?;
+    let alive = alive.f_masked_fill(&none, 1.0)?;
+    let count = count.f_masked_fill(&none, heads)?;
+    let scale = alive.f_mul_scalar(heads)?.f_div(&count)?;
+    Ok(context.f_mul(&scale.f_unsqueeze(2)?.f_unsqueeze(3)?)?)
+}
+
+impl SelfAttention {
+    pub(crate) fn new(
+        cx: &mut Build<'_>,
+        name: &str,
+        site: String,
+        shape: AttentionShape,
+        init: Init,
+    ) -> Result<Self> {
+        let mut linear =
+            |part: &str| Linear::new(cx, &format!("{name}.{part}"), shape.hidden, shape.hidden, true, init);
+        Ok(Self { shape, query: linear("query")?, key: linear("key")?, value: linear("value")?, site })
+    }
+
+    /// x [B, T, hidden] to the heads' contexts, [B, T, hidden], before the output projection.
+    pub(crate) fn forward(&self, x: &Tensor, mask: &AttentionMask, cx: &Call<'_>) -> Result<Tensor> {
+        let (batch, length, hidden) = x.size3()?;
+        let AttentionShape { heads, dropout, head_dropout, .. } = self.shape;
+        let project = |linear: &Linear, part: &str| -> Result<Tensor> {
+            let y = cx.site(&format!("{}.{part}", self.site), x, linear.forward(x)?)?;
+            Ok(y.f_view([batch, length, heads, hidden / heads])?.f_transpose(1, 2)?)
+        };
+        let query = project(&self.query, "query")?;
+        let key = project(&self.key, "key")?;
+        let value = project(&self.value, "value")?;
+        let rate = if cx.training() { dropout } else { 0.0 };
+        let mut context = Tensor::f_scaled_dot_product_attention(
+            &query,
+            &key,
+            &value,
+            mask.0.as_ref(),
+            rate,
+            false,
+            None::<f64>,
+            false,
+        )?;
+        if head_dropout > 0.0 && cx.training() {
+            let keep =
+                Tensor::f_full([batch, heads], 1.0 - head_dropout, (context.kind(), context.device()))?;
+            context = scale_heads(&context, &keep.f_bernoulli()?)?;
+        }
+        Ok(context.f_transpose(1, 2)?.f_reshape([batch, length, hidden])?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn surviving_heads_are_scaled_and_never_all_dropped() {
+        let context = Tensor::ones([2, 4, 1, 1], (Kind::Float, Device::Cpu));
+        let alive = Tensor::from_slice2(&[[1.0_f32, 0.0, 1.0, 1.0], [0.0, 0.0, 0.0, 0.0]]);
+        let scaled: Vec<f32> = Vec::try_from(scale_heads(&context, &alive).unwrap().reshape([-1])).unwrap();
+        let third = 4.0 / 3.0;
+        assert_eq!(scaled, [third, 0.0, third, third, 1.0, 1.0, 1.0, 1.0]);
+    }
+}

@@ -1,0 +1,334 @@
+//! The encoder that all models here share.
+
+use crate::attention::{AttentionMask, AttentionShape, SelfAttention};
+use zoo_plugin::prelude::*;
+
+/// Sizes and rates of an encoder.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    pub(crate) vocabulary: i64,
+    pub(crate) layers: i64,
+    pub(crate) hidden: i64,
+    pub(crate) heads: i64,
+    pub(crate) feed_forward: i64,
+    pub(crate) embedding: i64,
+    pub(crate) positions: i64,
+    pub(crate) segments: i64,
+    pub(crate) dropout: f64,
+    pub(crate) attention_dropout: f64,
+    pub(crate) head_dropout: f64,
+    pub(crate) epsilon: f64,
+    pub(crate) deviation: f64,
+}
+
+impl Shape {
+    pub(crate) fn init(&self) -> Init {
+        Init::TruncatedNormal { mean: 0.0, std: self.deviation }
+    }
+}
+
+/// Declares a component over the parameters that every encoder has.
+macro_rules! encoder_component {
+    ($(#[$attribute:meta])* $visibility:vis struct $name:ident;) => {
+        $(#[$attribute])*
+        $visibility struct $name {
+            /// Number of token ids.
+            #[param(range = ">= 1")]
+            pub vocabulary: usize,
+            /// Number of layers.
+            #[param(default = 12, range = ">= 0")]
+            pub layers: usize,
+            /// Size of the hidden states.
+            #[param(default = 768, range = ">= 1")]
+            pub hidden: usize,
+            /// Attention heads; must divide `hidden`.
+            #[param(default_formula = "hidden / 64", range = ">= 1")]
+            pub heads: usize,
+            /// Inner size of the feed-forward blocks.
+            #[param(default_formula = "4 * hidden", range = ">= 1")]
+            pub feed_forward: usize,
+            /// Size of the embeddings; where it differs from `hidden`, a linear map stands between.
+            #[param(default_formula = "hidden", range = ">= 1")]
+            pub embedding: usize,
+            /// Longest input, in tokens.
+            #[param(default = 512, range = ">= 1", kind = "tokens")]
+            pub maximum_length: usize,
+            /// Number of segment ids.
+            #[param(default = 2, range = ">= 1")]
+            pub segments: usize,
+            /// Dropout of embeddings and of the output of every block.
+            #[param(default = 0.1, range = "[0%, 100%)", kind = "fraction")]
+            pub dropout: f64,
+            /// Dropout of attention probabilities.
+            #[param(default = 0.1, range = "[0%, 100%)", kind = "fraction")]
+            pub attention_dropout: f64,
+            /// Probability that a whole attention head is dropped for an example (Zhou et al., 2020).
+            #[param(default = 0.0, range = "[0%, 100%)", kind = "fraction")]
+            pub head_dropout: f64,
+            /// Added to the variance in layer norms.
+            #[param(default = 1e-12, range = "> 0")]
+            pub epsilon: f64,
+            /// Standard deviation of the truncated normal that weights start from.
+            #[param(default = 0.02, range = ">= 0")]
+            pub initial_deviation: f64,
+        }
+
+        impl $name {
+            pub(crate) fn shape(&self) -> Result<$crate::encoder::Shape> {
+                if self.heads == 0 || self.hidden % self.heads != 0 {
+                    let text = format!("{} heads do not divide a hidden size of {}", self.heads, self.hidden);
+                    return Err(Error::new(text).at("heads").help("choose heads so that hidden / heads is whole"));
+                }
+                Ok($crate::encoder::Shape {
+                    vocabulary: self.vocabulary as i64,
+                    layers: self.layers as i64,
+                    hidden: self.hidden as i64,
+                    heads: self.heads as i64,
+                    feed_forward: self.feed_forward as i64,
+                    embedding: self.embedding as i64,
+                    positions: self.maximum_length as i64,
+                    segments: self.segments as i64,
+                    dropout: self.dropout,
+                    attention_dropout: self.attention_dropout,
+                    head_dropout: self.head_dropout,
+                    epsilon: self.epsilon,
+                    deviation: self.initial_deviation,
+                })
+            }
+        }
+    };
+}
+pub(crate) use encoder_component;
+
+#[derive(Debug)]
+struct Embeddings {
+    words: Embedding,
+    positions: Embedding,
+    segments: Embedding,
+    norm: LayerNorm,
+    dropout: f64,
+}
+
+impl Embeddings {
+    fn new(cx: &mut Build<'_>, name: &str, shape: &Shape) -> Result<Self> {
+        let (size, init) = (shape.embedding, shape.init());
+        Ok(Self {
+            words: Embedding::new(cx, &format!("{name}.word_embeddings"), shape.vocabulary, size, init)?,
+            positions: Embedding::new(
+                cx,
+                &format!("{name}.position_embeddings"),
+                shape.positions,
+                size,
+                init,
+            )?,
+            segments: Embedding::new(
+                cx,
+                &format!("{name}.token_type_embeddings"),
+                shape.segments,
+                size,
+                init,
+            )?,
+            norm: LayerNorm::new(cx, &format!("{name}.LayerNorm"), size, shape.epsilon)?,
+            dropout: shape.dropout,
+        })
+    }
+
+    fn forward(&self, ids: &Tensor, segment_ids: Option<&Tensor>, cx: &Call<'_>) -> Result<Tensor> {
+        let (_, length) = ids.size2()?;
+        let longest = self.positions.weight.size()[0];
+        if length > longest {
+            return Err(Error::new(format!(
+                "{length} tokens are more than the {longest} positions of the model"
+            ))
+            .at("in.ids")
+            .help("shorten the sequences, or give the model a larger `maximum_length`"));
+        }
+        let words = self.words.forward(ids)?;
+        let positions = self.positions.weight.f_narrow(0, 0, length)?;
+        let x = words.f_add(&positions)?;
+        let x = match segment_ids {
+            Some(segments) => x.f_add(&self.segments.forward(segments)?)?,
+            None => x.f_add(&self.segments.weight.f_select(0, 0)?)?,
+        };
+        dropout(self.norm.forward(&x)?, self.dropout, cx)
+    }
+}
+
+#[derive(Debug)]
+struct Layer {
+    attention: SelfAttention,
+    attention_output: Linear,
+    attention_norm: LayerNorm,
+    inner: Linear,
+    outer: Linear,
+    norm: LayerNorm,
+    dropout: f64,
+    site: String,
+}
+
+impl Layer {
+    fn new(cx: &mut Build<'_>, name: &str, index: i64, shape: &Shape) -> Result<Self> {
+        let (hidden, init) = (shape.hidden, shape.init());
+        let attention = AttentionShape {
+            hidden,
+            heads: shape.heads,
+            dropout: shape.attention_dropout,
+            head_dropout: shape.head_dropout,
+        };
+        let site = format!("layers.{index}");
+        Ok(Self {
+            attention: SelfAttention::new(
+                cx,
+                &format!("{name}.attention.self"),
+                format!("{site}.attention"),
+                attention,
+                init,
+            )?,
+            attention_output: Linear::new(
+                cx,
+                &format!("{name}.attention.output.dense"),
+                hidden,
+                hidden,
+                true,
+                init,
+            )?,
+            attention_norm: LayerNorm::new(
+                cx,
+                &format!("{name}.attention.output.LayerNorm"),
+                hidden,
+                shape.epsilon,
+            )?,
+            inner: Linear::new(
+                cx,
+                &format!("{name}.intermediate.dense"),
+                hidden,
+                shape.feed_forward,
+                true,
+                init,
+            )?,
+            outer: Linear::new(cx, &format!("{name}.output.dense"), shape.feed_forward, hidden, true, init)?,
+            norm: LayerNorm::new(cx, &format!("{name}.output.LayerNorm"), hidden, shape.epsilon)?,
+            dropout: shape.dropout,
+            site,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, mask: &AttentionMask, cx: &Call<'_>) -> Result<Tensor> {
+        let context = self.attention.forward(x, mask, cx)?;
+        let y = self.attention_output.forward(&context)?;
+        let y = cx.site(&format!("{}.attention.output", self.site), &context, y)?;
+        let x = self.attention_norm.forward(&dropout(y, self.dropout, cx)?.f_add(x)?)?;
+        let y = cx.site(&format!("{}.feed_forward.inner", self.site), &x, self.inner.forward(&x)?)?;
+        let inner = y.f_gelu("none")?;
+        let y = cx.site(&format!("{}.feed_forward.outer", self.site), &inner, self.outer.forward(&inner)?)?;
+        self.norm.forward(&dropout(y, self.dropout, cx)?.f_add(&x)?)
+    }
+}
+
+/// Embeddings and layers.
+#[derive(Debug)]
+pub struct Encoder {
+    embeddings: Embeddings,
+    projection: Option<Linear>,
+    layers: Vec<Layer>,
+}
+
+impl Encoder {
+    /// Parameters under `prefix` (with its dot), named as in checkpoints.
+    pub(crate) fn new(cx: &mut Build<'_>, prefix: &str, shape: &Shape) -> Result<Self> {
+        let embeddings = Embeddings::new(cx, &format!("{prefix}embeddings"), shape)?;
+        let projection = if shape.embedding == shape.hidden {
+            None
+        } else {
+            let name = format!("{prefix}embeddings_project");
+            Some(Linear::new(cx, &name, shape.embedding, shape.hidden, true, shape.init())?)
+        };
+        let layers = (0..shape.layers)
+            .map(|i| Layer::new(cx, &format!("{prefix}encoder.layer.{i}"), i, shape))
+            .collect::<Result<_>>()?;
+        Ok(Self { embeddings, projection, layers })
+    }
+
+    /// Token ids [B, T] to hidden states [B, T, hidden].
+    pub(crate) fn forward(
+        &self,
+        ids: &Tensor,
+        attention_mask: Option<&Tensor>,
+        segment_ids: Option<&Tensor>,
+        cx: &Call<'_>,
+    ) -> Result<Tensor> {
+        let mut x = self.embeddings.forward(ids, segment_ids, cx)?;
+        if let Some(projection) = &self.projection {
+            x = projection.forward(&x)?;
+        }
+        let mask = AttentionMask::new(attention_mask)?;
+        for layer in &self.layers {
+            x = layer.forward(&x, &mask, cx)?;
+        }
+        Ok(x)
+    }
+
+    /// The word embeddings [vocabulary, embedding], for tied heads.
+    pub(crate) fn words(&self) -> &Tensor {
+        &self.embeddings.words.weight
+    }
+}
+
+encoder_component! {
+    /// A bidirectional text encoder, as BERT has it.
+    ///
+    /// Token, position and segment embeddings, a layer norm, then layers of self-attention and
+    /// feed-forward (GELU) blocks, each followed by dropout, a residual sum and a layer norm.
+    /// Parameters are named as in a `BertModel` checkpoint.
+    ///
+    /// # Paper
+    /// Devlin, Chang, Lee, Toutanova: BERT, NAACL 2019, section 3.
+    ///
+    /// # Example
+    /// ```mlm
+    /// model encoder = transformer.encoder(vocabulary: 30522, layers: 4, hidden: 256)
+    /// ```
+    #[component(
+        architecture,
+        name = "transformer.encoder",
+        inputs(
+            ids: "int[B, T]" = "token ids",
+            attention_mask: "int[B, T]"? = "1 for tokens, 0 for padding; all ones, when absent",
+            segment_ids: "int[B, T]"? = "segment of each token; all zero, when absent",
+        ),
+        outputs(hidden: "float[B, T, hidden]" = "states of the last layer"),
+        sites(
+            "layers.{layers}.attention.query": "hidden" => "hidden",
+            "layers.{layers}.attention.key": "hidden" => "hidden",
+            "layers.{layers}.attention.value": "hidden" => "hidden",
+            "layers.{layers}.attention.output": "hidden" => "hidden",
+            "layers.{layers}.feed_forward.inner": "hidden" => "feed_forward",
+            "layers.{layers}.feed_forward.outer": "feed_forward" => "hidden",
+        ),
+        parameters,
+        random,
+        cost(
+            flops = "B * T * layers * (8 * hidden * hidden + 4 * T * hidden + 4 * hidden * feed_forward) + 2 * B * T * embedding * hidden * min(1, max(embedding - hidden, hidden - embedding))",
+            parameters = "(vocabulary + maximum_length + segments + 2) * embedding + (embedding * hidden + hidden) * min(1, max(embedding - hidden, hidden - embedding)) + layers * (4 * hidden * hidden + 9 * hidden + 2 * hidden * feed_forward + feed_forward)",
+            activations = "B * T * (4 * embedding + layers * (13 * hidden + 2 * feed_forward + 2 * heads * T * min(1, attention_dropout * 1000)))",
+        ),
+    )]
+    pub struct TextEncoder;
+}
+
+impl Component for TextEncoder {
+    type State = Encoder;
+
+    fn build(&self, cx: &mut Build<'_>) -> Result<Encoder> {
+        Encoder::new(cx, "", &self.shape()?)
+    }
+
+    fn call(
+        &self,
+        state: &Encoder,
+        x: TextEncoderInputs<'_>,
+        cx: &mut Call<'_>,
+    ) -> Result<TextEncoderOutputs> {
+        Ok(TextEncoderOutputs { hidden: state.forward(x.ids, x.attention_mask, x.segment_ids, cx)? })
+    }
+}

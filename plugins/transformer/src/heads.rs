@@ -1,0 +1,71 @@
+//! What stands on top of an encoder.
+
+use crate::encoder::Shape;
+use zoo_plugin::prelude::*;
+
+/// Scores over the vocabulary: dense, GELU, layer norm, the word embeddings again, a bias.
+#[derive(Debug)]
+pub struct VocabularyHead {
+    dense: Linear,
+    norm: LayerNorm,
+    bias: Tensor,
+}
+
+/// Names of a vocabulary head's parameters, which differ between families.
+pub(crate) struct VocabularyNames {
+    pub(crate) dense: &'static str,
+    pub(crate) norm: &'static str,
+    pub(crate) bias: &'static str,
+}
+
+impl VocabularyHead {
+    pub(crate) fn new(cx: &mut Build<'_>, names: &VocabularyNames, shape: &Shape) -> Result<Self> {
+        Ok(Self {
+            dense: Linear::new(cx, names.dense, shape.hidden, shape.embedding, true, shape.init())?,
+            norm: LayerNorm::new(cx, names.norm, shape.embedding, shape.epsilon)?,
+            bias: cx.parameter(names.bias, &[shape.vocabulary], Init::Zeros)?,
+        })
+    }
+
+    /// Hidden states [B, T, hidden] to scores [M, vocabulary] at the flat positions b·T + t, or at
+    /// every token where none are given.
+    pub(crate) fn forward(
+        &self,
+        hidden: &Tensor,
+        positions: Option<&Tensor>,
+        words: &Tensor,
+    ) -> Result<Tensor> {
+        let size = hidden.size()[2];
+        let flat = hidden.f_reshape([-1, size])?;
+        // Only the masked positions: the head is the most expensive part of a small model.
+        let chosen = match positions {
+            Some(positions) => flat.f_index_select(0, positions)?,
+            None => flat,
+        };
+        let x = self.norm.forward(&self.dense.forward(&chosen)?.f_gelu("none")?)?;
+        Ok(x.f_linear(words, Some(&self.bias))?)
+    }
+}
+
+/// One score a token: dense, GELU, a vector.
+#[derive(Debug)]
+pub struct TokenScoreHead {
+    dense: Linear,
+    score: Linear,
+}
+
+impl TokenScoreHead {
+    pub(crate) fn new(cx: &mut Build<'_>, name: &str, shape: &Shape) -> Result<Self> {
+        let init = shape.init();
+        Ok(Self {
+            dense: Linear::new(cx, &format!("{name}.dense"), shape.hidden, shape.hidden, true, init)?,
+            score: Linear::new(cx, &format!("{name}.dense_prediction"), shape.hidden, 1, true, init)?,
+        })
+    }
+
+    /// Hidden states [B, T, hidden] to scores [B, T].
+    pub(crate) fn forward(&self, hidden: &Tensor) -> Result<Tensor> {
+        let x = self.dense.forward(hidden)?.f_gelu("none")?;
+        Ok(self.score.forward(&x)?.f_squeeze_dim(-1)?)
+    }
+}
