@@ -1,0 +1,241 @@
+//! Where plugins are found, and which of two is taken.
+
+mod common;
+
+use common::{elf, facts, plugin, schema, sections, write};
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+use zoo_discovery::{Hashes, Options, Reason, Source, discover};
+
+struct Places {
+    _folder: tempfile::TempDir,
+    root: PathBuf,
+    options: Options,
+}
+
+/// Every place, each in a folder of its own.
+fn places() -> Places {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    let options = Options {
+        recipe_folder: Some(root.join("recipes")),
+        path: vec![root.join("path1"), root.join("path2")],
+        user: Some(root.join("user")),
+        program: Some(root.join("bin")),
+        cache: Some(root.join("cache")),
+        ..Options::default()
+    };
+    Places { _folder: folder, root, options }
+}
+
+#[test]
+fn every_place_is_searched() {
+    let mut p = places();
+    for (i, place) in ["recipes/plugins", "path1", "path2", "user", "bin"].iter().enumerate() {
+        let name = format!("zoo-p{i}");
+        write(&p.root.join(place), &name, &plugin(&name, &[&format!("p{i}.x")]));
+    }
+    p.options.named.push(write(&p.root.join("mine"), "zoo-named", &plugin("zoo-named", &["named.x"])));
+    let found = discover(&p.options);
+    assert!(found.refused.is_empty(), "{:?}", found.refused);
+    let names: Vec<_> = found.plugins.iter().map(|p| (p.build.name.as_str(), p.source)).collect();
+    assert_eq!(
+        names,
+        [
+            ("zoo-named", Source::Named),
+            ("zoo-p0", Source::BesideRecipe),
+            ("zoo-p1", Source::Path),
+            ("zoo-p2", Source::Path),
+            ("zoo-p3", Source::User),
+            ("zoo-p4", Source::Program),
+        ]
+    );
+    assert_eq!(found.component("p2.x").unwrap().0.build.name, "zoo-p2");
+    assert_eq!(found.searched.len(), 5);
+}
+
+#[test]
+fn two_files_of_one_name_are_an_error_that_names_both() {
+    let p = places();
+    let first = write(&p.root.join("path1"), "zoo-a", &plugin("zoo-a", &["a.x"]));
+    let second = write(&p.root.join("user"), "zoo-a", &plugin("zoo-a", &["a.x"]));
+    let found = discover(&p.options);
+    assert!(found.plugins.is_empty());
+    let message = found.refused("zoo-a").unwrap().to_string();
+    assert!(
+        message.contains(first.to_str().unwrap()) && message.contains(second.to_str().unwrap()),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_named_file_hides_others() {
+    let mut p = places();
+    write(&p.root.join("path1"), "zoo-a", &plugin("zoo-a", &["a.x"]));
+    let named = write(&p.root.join("mine"), "zoo-a", &plugin("zoo-a", &["a.y"]));
+    p.options.named.push(named.clone());
+    let found = discover(&p.options);
+    assert_eq!(found.plugin("zoo-a").unwrap().path, named);
+    assert!(found.refused.is_empty());
+    // Two named ones are as much an error as any two.
+    p.options.named.push(write(&p.root.join("other"), "zoo-a", &plugin("zoo-a", &["a.y"])));
+    assert!(matches!(discover(&p.options).refused[0].reason, Reason::TwoFiles { .. }));
+}
+
+#[test]
+fn one_file_found_twice_is_fine() {
+    let mut p = places();
+    let file = write(&p.root.join("path1"), "zoo-a", &plugin("zoo-a", &["a.x"]));
+    p.options.path.push(p.root.join("path1"));
+    fs::create_dir_all(p.root.join("path2")).unwrap();
+    symlink(&file, p.root.join("path2/libzoo_a.so")).unwrap();
+    fs::create_dir_all(p.root.join("user")).unwrap();
+    fs::hard_link(&file, p.root.join("user/libzoo_a.so")).unwrap();
+    let found = discover(&p.options);
+    assert_eq!((found.plugins.len(), found.refused.len()), (1, 0));
+}
+
+#[test]
+fn a_component_belongs_to_one_plugin() {
+    let p = places();
+    write(&p.root.join("path1"), "zoo-a", &plugin("zoo-a", &["shared.x"]));
+    write(&p.root.join("path2"), "zoo-b", &plugin("zoo-b", &["shared.x"]));
+    let found = discover(&p.options);
+    assert_eq!(found.plugins.len(), 1);
+    let refused = &found.refused[0];
+    assert_eq!(refused.name, "zoo-b");
+    assert!(refused.reason.to_string().contains("`shared.x` is already that of"), "{refused}");
+}
+
+#[test]
+fn places_that_anybody_writes_to_are_refused() {
+    let mut p = places();
+    let file = write(&p.root.join("path1"), "zoo-a", &plugin("zoo-a", &[]));
+    let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let folder = p.root.join("path1");
+    for (of_folder, of_file, culprit) in [
+        (0o777, 0o644, Some(&folder)),
+        (0o1777, 0o644, Some(&folder)),
+        (0o755, 0o666, Some(&file)),
+        (0o755, 0o644, None),
+    ] {
+        set(&folder, of_folder);
+        set(&file, of_file);
+        let found = discover(&p.options);
+        match culprit {
+            None => assert_eq!(found.plugins.len(), 1),
+            Some(culprit) => {
+                let refused = &found.refused[0];
+                assert_eq!(refused.path, file);
+                assert!(
+                    matches!(&refused.reason, Reason::WritableByOthers { path } if path == culprit),
+                    "{refused}"
+                );
+                assert_eq!(refused.help().unwrap(), format!("chmod o-w {}", culprit.display()));
+            }
+        }
+    }
+    // A file that the user names may lie in a sticky folder such as /tmp.
+    set(&folder, 0o1777);
+    p.options.path.clear();
+    p.options.named.push(file);
+    assert_eq!(discover(&p.options).plugins.len(), 1);
+}
+
+#[test]
+fn what_is_no_plugin_is_named_except_beside_the_program() {
+    let mut p = places();
+    let other = elf(&[(".text", vec![0; 8])]);
+    write(&p.root.join("bin"), "zoo-plugin-macros", &other);
+    assert!(discover(&p.options).refused.is_empty());
+    write(&p.root.join("path1"), "zoo-x", &other);
+    p.options.named.push(p.root.join("missing.so"));
+    let found = discover(&p.options);
+    let reasons: Vec<_> = found.refused.iter().map(|r| r.reason.to_string()).collect();
+    assert!(reasons[0].contains("it cannot be read: No such file"), "{reasons:?}");
+    assert!(reasons[1].contains("it is no plugin of zoo"), "{reasons:?}");
+}
+
+#[test]
+fn a_refusal_has_the_facts_of_both_sides() {
+    let mut p = places();
+    let mut other = facts("zoo-electra");
+    other["libtorch"] = "2.10.0".into();
+    write(&p.root.join("path1"), "zoo-electra", &elf(&sections(&other, &[schema("electra.x")])));
+    p.options.here.libtorch = Some("2.11.0".into());
+    p.options.here.compiler = Some("rustc 1.95.0 (59807616e 2026-04-14)".into());
+    let found = discover(&p.options);
+    let refused = found.refused("zoo-electra").unwrap();
+    let target = &p.options.here.target;
+    assert_eq!(
+        refused.notes(),
+        [
+            format!("the plugin: ABI 1.0, libtorch 2.10.0, rustc 1.93.0, {target}"),
+            format!("this zoo:   ABI 1.0, libtorch 2.11.0, rustc 1.95.0, {target}"),
+        ]
+    );
+    assert!(refused.help().unwrap().contains("cargo build --release -p zoo-electra"));
+}
+
+#[test]
+fn hashes_are_remembered_until_the_file_changes() {
+    let p = places();
+    let folder = p.root.join("files");
+    let file = write(&folder, "zoo-a", b"first content");
+    let past = SystemTime::now() - Duration::from_secs(60);
+    fs::File::options().write(true).open(&file).unwrap().set_modified(past).unwrap();
+    let cache = p.root.join("cache");
+    let hash = Hashes::new(Some(&cache)).of(&file).unwrap();
+    assert_eq!(hash, blake3::hash(b"first content").to_hex().to_string());
+    let text = fs::read_to_string(cache.join("plugin-hashes.json")).unwrap();
+    // What the cache says is believed …
+    fs::write(cache.join("plugin-hashes.json"), text.replace(&hash, &"0".repeat(64))).unwrap();
+    assert_eq!(Hashes::new(Some(&cache)).of(&file).unwrap(), "0".repeat(64));
+    // … until the file is another one, even of the same size and time.
+    fs::write(&file, b"other content").unwrap();
+    fs::File::options().write(true).open(&file).unwrap().set_modified(past).unwrap();
+    assert_eq!(
+        Hashes::new(Some(&cache)).of(&file).unwrap(),
+        blake3::hash(b"other content").to_hex().to_string()
+    );
+    fs::write(cache.join("plugin-hashes.json"), "damaged").unwrap();
+    assert_eq!(
+        Hashes::new(Some(&cache)).of(&file).unwrap(),
+        blake3::hash(b"other content").to_hex().to_string()
+    );
+}
+
+/// Eight plugins of 10 MB: reading all schemas and remembered hashes is far below the 20 ms that a
+/// check may take.
+#[test]
+fn finding_eight_large_plugins_is_fast() {
+    let p = places();
+    for i in 0..8 {
+        let name = format!("zoo-p{i}");
+        let names: Vec<String> = (0..8).map(|c| schema(&format!("p{i}.c{c}"))).collect();
+        let mut parts = sections(&facts(&name), &names);
+        parts.insert(0, (".text", vec![i as u8; 10 << 20]));
+        let file = write(&p.root.join("bin"), &name, &elf(&parts));
+        let past = SystemTime::now() - Duration::from_secs(60);
+        fs::File::options().write(true).open(&file).unwrap().set_modified(past).unwrap();
+    }
+    for plugin in &discover(&p.options).plugins {
+        plugin.hash().unwrap();
+    }
+    let best = (0..5)
+        .map(|_| {
+            let start = Instant::now();
+            let found = discover(&p.options);
+            assert_eq!(found.components().count(), 64);
+            for plugin in &found.plugins {
+                plugin.hash().unwrap();
+            }
+            start.elapsed()
+        })
+        .min()
+        .unwrap();
+    println!("{best:?}");
+    assert!(best < Duration::from_millis(100), "{best:?}");
+}
