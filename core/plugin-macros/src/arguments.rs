@@ -4,7 +4,7 @@ use proc_macro2::Span;
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
 use syn::{Ident, LitStr, Result, Token, parenthesized};
-use zoo_schema::{Cost, Effects, Port, PortType, Site};
+use zoo_schema::{Cost, Effects, OptimizerState, Port, PortType, Site, StateLayout};
 
 /// What stands between the parentheses of `#[component(…)]`.
 pub(crate) struct Arguments {
@@ -77,6 +77,30 @@ impl Parse for SiteArgument {
     }
 }
 
+/// `first_moment`, or `row_moment: "rows"` where the shape is not the parameter's.
+struct StateArgument(OptimizerState);
+
+impl Parse for StateArgument {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        let name: Ident = input.parse()?;
+        let mut layout = StateLayout::Same;
+        if input.parse::<Option<Token![:]>>()?.is_some() {
+            let text: LitStr = input.parse()?;
+            layout = match text.value().as_str() {
+                "same" => StateLayout::Same,
+                "rows" => StateLayout::Rows,
+                "columns" => StateLayout::Columns,
+                "vectors" => StateLayout::Vectors,
+                _ => {
+                    let message = "a state's layout is \"same\", \"rows\", \"columns\" or \"vectors\"";
+                    return Err(syn::Error::new(text.span(), message));
+                }
+            };
+        }
+        Ok(Self(OptimizerState { name: name.to_string(), layout }))
+    }
+}
+
 struct CostArgument(Ident, LitStr);
 
 impl Parse for CostArgument {
@@ -137,6 +161,10 @@ impl Parse for Arguments {
                 "outputs" => arguments.outputs = ports(input)?,
                 "count_inputs" => arguments.count_inputs = names(input)?,
                 "writes" => arguments.effects.writes = names(input)?,
+                "states" => {
+                    arguments.effects.states =
+                        list::<StateArgument>(input)?.into_iter().map(|s| s.0).collect();
+                }
                 "sites" => {
                     arguments.sites = list::<SiteArgument>(input)?.into_iter().map(|s| s.0).collect();
                 }
@@ -163,7 +191,7 @@ impl Parse for Arguments {
                 "stops_gradient" => arguments.effects.stops_gradient = true,
                 _ => {
                     let text = format!(
-                        "`{key}` is unknown here; known are name, inputs, outputs, count_inputs, sites, cost, writes, \
+                        "`{key}` is unknown here; known are name, inputs, outputs, count_inputs, sites, cost, writes, states, \
                          random, state, parameters, loader, whole_update and stops_gradient"
                     );
                     return Err(syn::Error::new(key.span(), text));

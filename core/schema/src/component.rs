@@ -170,8 +170,63 @@ pub struct Effects {
     pub whole_update: bool,
     /// Inputs that the component writes to: optimizers only.
     pub writes: Vec<String>,
+    /// Tensors that an optimizer keeps for every parameter. They reach it through its input `states`,
+    /// one kind after the other: all parameters' first state, then all parameters' second.
+    pub states: Vec<OptimizerState>,
     /// No gradient flows through it.
     pub stops_gradient: bool,
+}
+
+/// A tensor that an optimizer keeps for every parameter, float32, zero at first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OptimizerState {
+    /// Its name in checkpoints: `first_moment`.
+    pub name: String,
+    /// Its shape.
+    #[serde(default)]
+    pub layout: StateLayout,
+}
+
+/// The shape of an optimizer's state, by that of the parameter. What does not apply to a parameter is
+/// a tensor of no elements, shape [0].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StateLayout {
+    /// The parameter's shape.
+    #[default]
+    Same,
+    /// For matrices and above: the shape without the last dimension.
+    Rows,
+    /// For matrices and above: the shape without the last but one dimension.
+    Columns,
+    /// For vectors and single numbers: the parameter's shape.
+    Vectors,
+}
+
+impl StateLayout {
+    /// The shape of the state of a parameter of that shape.
+    ///
+    /// ```
+    /// use zoo_schema::StateLayout;
+    /// assert_eq!(StateLayout::Rows.shape(&[2, 3, 5]), [2, 3]);
+    /// assert_eq!(StateLayout::Columns.shape(&[2, 3, 5]), [2, 5]);
+    /// assert_eq!(StateLayout::Vectors.shape(&[2, 3, 5]), [0]);
+    /// assert_eq!(StateLayout::Vectors.shape(&[5]), [5]);
+    /// ```
+    pub fn shape(self, parameter: &[i64]) -> Vec<i64> {
+        let rank = parameter.len();
+        match self {
+            Self::Same => parameter.to_vec(),
+            Self::Rows if rank >= 2 => parameter[..rank - 1].to_vec(),
+            Self::Columns if rank >= 2 => {
+                let mut shape = parameter.to_vec();
+                shape.remove(rank - 2);
+                shape
+            }
+            Self::Vectors if rank < 2 => parameter.to_vec(),
+            Self::Rows | Self::Columns | Self::Vectors => vec![0],
+        }
+    }
 }
 
 /// What one call costs, as formulas over parameters and dimensions of the ports.

@@ -146,5 +146,8 @@ pub fn violations(component: &Component) -> Vec<String> {
     if component.kind != "optimizer" && !component.effects.writes.is_empty() {
         wrong.push("only optimizers write to their inputs".to_owned());
     }
+    if component.kind != "optimizer" && !component.effects.states.is_empty() {
+        wrong.push("only optimizers keep states of parameters".to_owned());
+    }
     wrong
 }

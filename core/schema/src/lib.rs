@@ -14,5 +14,7 @@ pub mod formula;
 pub mod kinds;
 pub mod types;
 
-pub use component::{Build, Component, Cost, Default, Effects, Parameter, Port, Site};
+pub use component::{
+    Build, Component, Cost, Default, Effects, OptimizerState, Parameter, Port, Site, StateLayout,
+};
 pub use types::{Dim, Dtype, ParameterType, PortType};
