@@ -19,6 +19,7 @@
 #include <ATen/ops/_foreach_norm.h>
 #include <ATen/ops/_foreach_zero.h>
 #include <ATen/ops/_fused_adamw.h>
+#include <ATen/ops/empty_strided.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/linalg_vector_norm.h>
@@ -95,6 +96,16 @@ at::Tensor norm_of(const std::vector<at::Tensor> &tensors) {
   return at::linalg_vector_norm(at::stack(norms), 2);
 }
 
+// Whether the elements of both lie at the same offsets.
+bool alike(const at::Tensor &a, const at::Tensor &b) {
+  if (a.sizes() != b.sizes())
+    return false;
+  for (int64_t i = 0; i < a.dim(); i++)
+    if (a.size(i) > 1 && a.stride(i) != b.stride(i))
+      return false;
+  return true;
+}
+
 } // namespace
 
 extern "C" {
@@ -117,6 +128,14 @@ int zoo_torch_adamw(const Handle *parameters, const Handle *gradients, const Han
     const auto place = parameters[0]->device();
     const std::vector<at::Tensor> steps(count, at::full({}, step, at::TensorOptions().dtype(at::kFloat).device(place)));
     auto p = list(parameters, count), g = list(gradients, count), m = list(first, count), v = list(second, count);
+    // The kernel walks the memory of all four side by side, so their elements must lie alike.
+    for (size_t i = 0; i < count; i++) {
+      TORCH_CHECK(p[i].is_non_overlapping_and_dense() && alike(m[i], p[i]) && alike(v[i], p[i]), "parameter ", i, " and its two means are not laid out alike in memory");
+      TORCH_CHECK(g[i].sizes() == p[i].sizes(), "gradient ", i, " has shape ", g[i].sizes(), ", its parameter ",
+                  p[i].sizes());
+      if (!alike(g[i], p[i]))
+        g[i] = at::empty_strided(p[i].sizes(), p[i].strides(), g[i].options()).copy_(g[i]);
+    }
     at::_fused_adamw_(p, g, m, v, at::TensorList(), steps, learning_rate, beta1, beta2, weight_decay, epsilon,
                       /*amsgrad=*/false, /*maximize=*/false);
     // The fused kernel writes without counting it, so a backward pass through an old graph would go

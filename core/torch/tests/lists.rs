@@ -183,3 +183,25 @@ fn unscaling_finds_infinities() {
     lists::unscale_(&[&a, &b], &found, &inverse).unwrap();
     close(&found, &[1.0], 0.0);
 }
+
+#[test]
+fn adamw_reads_gradients_of_any_layout() {
+    let gradient = Tensor::from_slice(&[1f32, -1.0, 1.0, 1.0, -1.0, 1.0]).reshape([2, 3]);
+    let transposed = gradient.transpose(0, 1).contiguous().transpose(0, 1);
+    assert!(!transposed.is_contiguous());
+    let parameter = Tensor::zeros([2, 3], (Kind::Float, Device::Cpu));
+    let (first, second) = (parameter.zeros_like(), parameter.zeros_like());
+    lists::adamw_(&OPTIONS, &[&parameter], &[&transposed], &[&first], &[&second]).unwrap();
+    close(&parameter, &[-1.0, 1.0, -1.0, -1.0, 1.0, -1.0], 1e-5);
+    // One number seen many times has nowhere to put many values.
+    let expanded = Tensor::zeros([1], (Kind::Float, Device::Cpu)).expand([2, 3], false);
+    assert!(lists::adamw_(&OPTIONS, &[&expanded], &[&gradient], &[&first], &[&second]).is_err());
+    assert!(lists::adamw_(&OPTIONS, &[&parameter], &[&gradient.get(0)], &[&first], &[&second]).is_err());
+    // A parameter stored column by column works when its means are, too.
+    let strided = Tensor::zeros([3, 2], (Kind::Float, Device::Cpu)).transpose(0, 1);
+    let error = lists::adamw_(&OPTIONS, &[&strided], &[&gradient], &[&first], &[&second]).unwrap_err();
+    assert!(error.to_string().ends_with("are not laid out alike in memory"), "{error}");
+    let (first, second) = (strided.zeros_like(), strided.zeros_like());
+    lists::adamw_(&OPTIONS, &[&strided], &[&gradient], &[&first], &[&second]).unwrap();
+    close(&strided.contiguous(), &[-1.0, 1.0, -1.0, -1.0, 1.0, -1.0], 1e-5);
+}
