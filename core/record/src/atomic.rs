@@ -19,8 +19,9 @@ pub fn write_atomic_with(
     let folder = folder_of(path);
     fs::create_dir_all(folder).map_err(RecordError::io("create", folder))?;
     let temporary = temporary_name(path);
-    let mut written = || -> std::io::Result<()> {
-        let mut file = BufWriter::new(OpenOptions::new().write(true).create_new(true).open(&temporary)?);
+    let written = || -> std::io::Result<()> {
+        let mut file =
+            BufWriter::new(OpenOptions::new().write(true).create(true).truncate(true).open(&temporary)?);
         write(&mut file)?;
         let file = file.into_inner().map_err(|error| error.into_error())?;
         file.sync_all()?;

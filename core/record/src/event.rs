@@ -1,6 +1,7 @@
 //! What happens in a run, told while it happens.
 
 use crate::Values;
+use crate::values::number;
 use serde::{Deserialize, Serialize};
 use zoo_statistics::Judgement;
 
@@ -133,8 +134,10 @@ pub enum Event {
         /// Unit of both numbers.
         measure: Measure,
         /// Predicted.
+        #[serde(with = "number")]
         planned: f64,
         /// Measured.
+        #[serde(with = "number")]
         measured: f64,
     },
     /// A component gave a picture, a table or a text for the report.
@@ -238,8 +241,10 @@ pub struct ArmSummary {
     /// Updates of all phases, for one seed.
     pub steps: u64,
     /// Trained parameters.
+    #[serde(with = "number")]
     pub parameters: f64,
     /// Floating point operations of training, for one seed.
+    #[serde(with = "number")]
     pub train_flops: f64,
 }
 

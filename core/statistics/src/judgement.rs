@@ -56,6 +56,41 @@ pub enum Region {
     Outside(f64),
 }
 
+impl Region {
+    /// The margin itself.
+    pub fn margin(self) -> f64 {
+        match self {
+            Self::Above(margin) | Self::Below(margin) | Self::Within(margin) | Self::Outside(margin) => {
+                margin
+            }
+        }
+    }
+
+    /// What an interval says of it: the outcome that the picture of the two shows.
+    pub fn outcome(self, interval: Interval) -> Outcome {
+        let Interval { low, high } = interval;
+        let (holds, fails) = match self {
+            Self::Above(margin) => (low > margin, high < margin),
+            Self::Below(margin) => (high < margin, low > margin),
+            Self::Within(margin) => (low > -margin && high < margin, low > margin || high < -margin),
+            Self::Outside(margin) => (low > margin || high < -margin, low > -margin && high < margin),
+        };
+        match (holds, fails) {
+            (true, false) => Outcome::Holds,
+            (false, true) => Outcome::Fails,
+            _ => Outcome::Undecided,
+        }
+    }
+
+    /// How far a number is from the nearest edge of the region.
+    pub(crate) fn distance(self, value: f64) -> f64 {
+        match self {
+            Self::Above(margin) | Self::Below(margin) => (value - margin).abs(),
+            Self::Within(margin) | Self::Outside(margin) => (value.abs() - margin).abs(),
+        }
+    }
+}
+
 /// How many seeds would likely decide a claim that is undecided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MoreSeeds {
@@ -70,7 +105,8 @@ pub struct MoreSeeds {
 /// The answer to one claim.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Judgement {
-    /// The claim's title.
+    /// The claim's title; `name` in JSON.
+    #[serde(rename = "name")]
     pub claim: String,
     /// The requirement as the recipe writes it.
     pub text: String,
@@ -90,6 +126,8 @@ pub struct Judgement {
     pub confidence: f64,
     /// Confidence of `interval`: higher than asked for where there are several claims or several looks.
     pub level: f64,
+    /// The quantity is made of fractions only: 0.15 is shown as 15 points.
+    pub percent: bool,
     /// Seeds of equal number were compared with each other.
     pub paired: bool,
     /// Seeds that took part, of the arm with the fewest.
