@@ -32,6 +32,7 @@ impl Parse for PortArgument {
             optional: false,
             repeated: false,
             better: None,
+            unit: None,
             columns_from: None,
             doc: String::new(),
         };
@@ -53,11 +54,18 @@ impl Parse for PortArgument {
                     port.better = Some(value.value());
                 }
                 "better" => return Err(syn::Error::new(value.span(), "`better` is \"higher\" or \"lower\"")),
+                "unit" if value.value() == "fraction" => port.unit = Some(value.value()),
+                "unit" => return Err(syn::Error::new(value.span(), "`unit` is \"fraction\"")),
                 "columns_from" => {
                     port.columns_from = Some(value.value());
                     port.repeated = true;
                 }
-                _ => return Err(syn::Error::new(key.span(), "only `better` and `columns_from` stand here")),
+                _ => {
+                    return Err(syn::Error::new(
+                        key.span(),
+                        "only `better`, `unit` and `columns_from` stand here",
+                    ));
+                }
             }
         }
         Ok(Self(port))

@@ -132,6 +132,9 @@ pub struct Port {
     /// `higher` or `lower`, for outputs that measure something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub better: Option<String>,
+    /// `fraction` for outputs that are shares of one, printed as a percentage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
     /// A parameter (of type `list[text]`) that names the columns this output stands for: a data
     /// source whose columns the recipe chooses. The output then repeats, one a column.
     #[serde(default, skip_serializing_if = "Option::is_none")]

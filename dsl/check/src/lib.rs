@@ -1,1 +1,219 @@
-//! Names, types, units, shapes and precedence: from a recipe to an experiment.
+//! From a recipe to an experiment: names, types, units, shapes and precedence.
+//!
+//! [`check`] reads nothing itself: sources and component schemas come in with [`Input`]. It reports
+//! several errors in one pass; what is wrong in one place makes what follows from it *unknown*,
+//! which fits everywhere, so that one cause gives one error.
+//!
+//! The way of a recipe: [`definitions`] collects what is defined and which override it has,
+//! [`evaluate`] gives expressions their values, [`instances`] completes components, [`steps`] wires
+//! them into graphs, [`phases`] and [`claims`] finish the [`Experiment`].
+
+pub mod catalogue;
+mod claims;
+mod cost;
+mod definitions;
+mod evaluate;
+pub mod graph;
+mod instances;
+mod phases;
+mod resolved;
+pub mod shape;
+mod steps;
+pub mod value;
+mod why;
+
+pub use catalogue::{Catalogue, Plugin, Refused};
+pub use graph::TypedGraph;
+pub use why::Origin;
+
+use definitions::Definitions;
+use evaluate::ArmChecker;
+use zoo_diagnostics::{Diagnostic, Severity, Sources, Span, codes};
+use zoo_schema::experiment::{Experiment, Place, PluginFile, Source};
+
+/// What a check starts from.
+pub struct Input<'a> {
+    /// The recipe's file as the user named it.
+    pub name: &'a str,
+    /// Its text.
+    pub text: &'a str,
+    /// Reads a file that the recipe uses, given as it stands in the recipe.
+    pub read: &'a dyn Fn(&str) -> Result<String, String>,
+    /// The components there are.
+    pub catalogue: &'a Catalogue,
+    /// The profile in force; none: the recipe as it stands.
+    pub profile: Option<&'a str>,
+    /// Only these arms; empty: all.
+    pub arms: &'a [String],
+    /// `path=value`, from `--set`.
+    pub sets: &'a [String],
+    /// Seeds instead of what the claims ask for.
+    pub seeds: Option<u64>,
+}
+
+/// What a check gives.
+#[derive(Debug)]
+pub struct Checked {
+    /// The texts that messages point into.
+    pub sources: Sources,
+    /// Messages in the order of the file.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The experiment, where there is no error.
+    pub experiment: Option<Experiment>,
+    /// The steps of every arm, with types.
+    pub graphs: Vec<TypedGraph>,
+    /// The profiles of the recipe, in order.
+    pub profiles: Vec<String>,
+    /// Where every value comes from.
+    pub origins: Vec<Origin>,
+}
+
+impl Checked {
+    /// Whether anything is wrong.
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(Diagnostic::is_error)
+    }
+}
+
+/// The profiles that a recipe has, without checking it.
+pub fn profiles(text: &str) -> Vec<String> {
+    let mut sources = Sources::new();
+    let file = sources.add("recipe", text);
+    let parse = zoo_syntax::parse(file, text);
+    parse
+        .recipe
+        .items
+        .iter()
+        .filter_map(|item| match item {
+            zoo_syntax::ast::Item::Profile(profile) => Some(profile.name.text.clone()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Messages of one check, without repeats: arms share most of what is checked.
+#[derive(Debug, Default)]
+pub(crate) struct Messages {
+    list: Vec<Diagnostic>,
+}
+
+impl Messages {
+    pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
+        let same = |other: &Diagnostic| other.code == diagnostic.code && other.span() == diagnostic.span();
+        if !self.list.iter().any(same) {
+            self.list.push(diagnostic);
+        }
+    }
+}
+
+/// The place of a span.
+pub(crate) fn place(sources: &Sources, span: Span) -> Place {
+    let position = sources.position(span);
+    Place {
+        file: sources.name(span.file_id()).to_owned(),
+        start: span.start,
+        length: span.len,
+        line: position.line,
+        column: position.column,
+    }
+}
+
+/// Checks a recipe.
+pub fn check(input: &Input<'_>) -> Checked {
+    let mut sources = Sources::new();
+    let mut messages = Messages::default();
+    let parsed = definitions::read(input, &mut sources, &mut messages);
+    let definitions = Definitions::collect(&parsed, input, &sources, &mut messages);
+    let mut experiment = Experiment {
+        paper: definitions.paper(),
+        recipe: input.name.to_owned(),
+        profile: input.profile.map(str::to_owned),
+        overrides: input.sets.to_vec(),
+        resolved: String::new(),
+        sources: sources
+            .ids()
+            .map(|id| Source { file: sources.name(id).to_owned(), text: sources.text(id).to_owned() })
+            .collect(),
+        seeds: 1,
+        first_seed: 1,
+        arms: Vec::new(),
+        claims: Vec::new(),
+        plugins: Vec::new(),
+    };
+    let mut graphs = Vec::new();
+    let mut origins = Vec::new();
+    let mut facts = Vec::new();
+    for index in 0..definitions.arm_count() {
+        let mut arm = ArmChecker::new(&definitions, input.catalogue, &sources, &mut messages, index);
+        let checked = arm.arm();
+        graphs.append(&mut arm.graphs);
+        facts.push(arm.facts());
+        if origins.is_empty() {
+            origins = why::origins(&definitions, &sources, index);
+        }
+        experiment.arms.push(checked);
+    }
+    claims::check(&definitions, &sources, &mut messages, &facts, input, &mut experiment);
+    if !input.arms.is_empty() {
+        experiment.arms.retain(|arm| input.arms.contains(&arm.name));
+        let names: Vec<String> = experiment.arms.iter().map(|arm| arm.name.clone()).collect();
+        experiment.claims.retain(|claim| claims::arms_of(claim).iter().all(|arm| names.contains(arm)));
+    }
+    experiment.plugins = used_plugins(&experiment, input.catalogue);
+    experiment.resolved = resolved::text(&experiment, input.catalogue);
+    let mut diagnostics = messages.list;
+    diagnostics.sort_by_key(|d| (d.severity != Severity::Error, d.span().map(|s| (s.file, s.start))));
+    let wrong = diagnostics.iter().any(Diagnostic::is_error);
+    let profiles = definitions.profile_names();
+    Checked { sources, diagnostics, experiment: (!wrong).then_some(experiment), graphs, profiles, origins }
+}
+
+fn used_plugins(experiment: &Experiment, catalogue: &Catalogue) -> Vec<PluginFile> {
+    let used = |plugin: &&Plugin| {
+        experiment
+            .arms
+            .iter()
+            .flat_map(|arm| &arm.instances)
+            .any(|instance| plugin.components.iter().any(|c| c.name == instance.component))
+    };
+    let mut files: Vec<PluginFile> = catalogue
+        .plugins
+        .iter()
+        .filter(used)
+        .map(|plugin| PluginFile {
+            name: plugin.name.clone(),
+            version: plugin.version.clone(),
+            path: plugin.path.clone(),
+            hash: plugin.hash.clone(),
+        })
+        .collect();
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    files
+}
+
+/// The nearest of `candidates`, for a help.
+pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    zoo_diagnostics::similar(word, candidates)
+}
+
+/// `a, b and c`
+pub(crate) fn list(names: &[String]) -> String {
+    match names {
+        [] => "none".to_owned(),
+        [one] => format!("`{one}`"),
+        [most @ .., last] => {
+            let most: Vec<String> = most.iter().map(|n| format!("`{n}`")).collect();
+            format!("{} and `{last}`", most.join(", "))
+        }
+    }
+}
+
+pub(crate) fn unknown_name(word: &str, span: Span, what: &str, candidates: &[String]) -> Diagnostic {
+    let diagnostic = Diagnostic::error(codes::UNKNOWN_NAME, format!("there is no {what} `{word}`"))
+        .primary(span, "not known here");
+    match nearest(word, candidates.iter().map(String::as_str)) {
+        Some(near) => diagnostic.help_edit(format!("did you mean `{near}`?"), span, near),
+        None if candidates.is_empty() => diagnostic.note(format!("the recipe has no {what}")),
+        None => diagnostic.note(format!("there are {}", list(candidates))),
+    }
+}

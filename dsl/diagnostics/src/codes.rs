@@ -299,6 +299,312 @@ codes! {
         "let x = [1, 2; 3]",
         "let x = [1, 2, 3]";
 
+
+    NO_SUCH_PLUGIN = "Z0101",
+        "the plugin is not in reach",
+        "`use plugin` names a plugin whose file was found nowhere. Plugins are looked for with `--plugin`, beside the recipe in `plugins/`, in the folders of `ZOO_PLUGIN_PATH`, in the user's folder, and beside the program.",
+        "use plugin \"zoo-txt\" \">=0.1, <0.2\"",
+        "use plugin \"zoo-text\" \">=0.1, <0.2\"";
+
+    BAD_VERSION = "Z0102",
+        "the plugin's version does not fit",
+        "The range behind the plugin's name does not allow the version that was found, or is no range.",
+        "use plugin \"zoo-text\" \">=9.0\"",
+        "use plugin \"zoo-text\" \">=0.1, <0.2\"";
+
+    FILE_NOT_READ = "Z0103",
+        "a used file cannot be read",
+        "`use` names a file relative to the recipe.",
+        "use \"std/missing.mlm\" as base",
+        "use \"std/base.mlm\" as base";
+
+    NESTED_USE = "Z0104",
+        "a used file uses files itself",
+        "One recipe names all the files it is made of, so that a reader sees them in one place.",
+        "",
+        "";
+
+    BAD_ASSET = "Z0105",
+        "not an asset",
+        "Assets are `file:PATH`, `https:…`, `hf:ORG/NAME@REVISION/PATH` and `pypi:NAME==VERSION/PATH/IN/PACKAGE`.",
+        "data text = text.lines(file: asset(\"ftp://host/file\"))",
+        "data text = text.lines(file: asset(\"file:corpus.txt\"))";
+
+    PLUGIN_REFUSED = "Z0110",
+        "the plugin cannot be loaded",
+        "The plugin's file was found and cannot be loaded: it was built for another libtorch, another ABI, another machine, or is not a plugin. `zoo plugin doctor` shows the facts of both sides.",
+        "",
+        "";
+
+    UNKNOWN_COMPONENT = "Z0201",
+        "there is no such component",
+        "Components come from plugins and are called `namespace.name`. `zoo plugin list` shows what is in reach.",
+        "masker mask = masking.unform(rate: 15%)",
+        "masker mask = masking.uniform(rate: 15%)";
+
+    WRONG_KIND = "Z0202",
+        "a component of another kind",
+        "The keyword of a binding says what kind of component it holds, and parameters that take a component say which.",
+        "model mask = masking.uniform(rate: 15%)",
+        "masker mask = masking.uniform(rate: 15%)";
+
+    CYCLE = "Z0203",
+        "something depends on itself",
+        "Names bind late, so a value may depend on any other, but never on itself.",
+        "param a : count = b\nparam b : count = a",
+        "param a : count = 1\nparam b : count = a";
+
+    UNKNOWN_NAME = "Z0204",
+        "the name is not known",
+        "A name is a parameter, a component, a phase, an arm, a step or, inside a step, what a `let` made.",
+        "param steps : count = stpes_per_epoch",
+        "param steps : count = steps_per_epoch";
+
+    DEFINED_TWICE = "Z0205",
+        "a name is defined twice",
+        "Two definitions of one name are an error: neither would win.",
+        "param a : count = 1\nparam a : count = 2",
+        "param a : count = 2";
+
+    UNKNOWN_PROFILE = "Z0206",
+        "there is no such profile",
+        "`--profile` names a profile of the recipe.",
+        "",
+        "";
+
+    UNKNOWN_ARM = "Z0207",
+        "there is no such arm",
+        "Claims, and `--arm`, name arms of the recipe.",
+        "require score(elektra) > score(bert)",
+        "require score(electra) > score(bert)";
+
+    UNKNOWN_TYPE = "Z0208",
+        "there is no such type",
+        "Types are `bool`, `int`, `real`, `count`, `tokens`, `fraction`, `points`, `duration`, `size`, `text`, `path`, `asset`, `one_of(\"…\")` and `list[…]`.",
+        "param rate : percent = 15%",
+        "param rate : fraction = 15%";
+
+    WRONG_TYPE = "Z0301",
+        "a value of another type",
+        "Every parameter and setting has a type, and values are not converted between types.",
+        "param steps : count = \"many\"",
+        "param steps : count = 100";
+
+    WRONG_UNIT = "Z0302",
+        "a unit that does not belong there",
+        "A unit says what a number counts; one kind of thing does not stand for another.",
+        "param rate : fraction = 15 tok",
+        "param rate : fraction = 15%";
+
+    NOT_WHOLE = "Z0303",
+        "a count that is not whole",
+        "Counts, sizes and numbers of tokens are whole.",
+        "param layers : count = 2.5",
+        "param layers : count = 2";
+
+    MISSING_UNIT = "Z0304",
+        "a unit is missing",
+        "Numbers with a meaning have a unit: `15` is no fraction, `15%` is; a difference of fractions is written in percentage points, `1 pt`.",
+        "param mask_rate : fraction = 15",
+        "param mask_rate : fraction = 15%";
+
+    UNKNOWN_PARAMETER = "Z0305",
+        "there is no such parameter or setting",
+        "A component has the parameters of its schema, a phase and an evaluation their settings. `zoo explain NAME` lists them.",
+        "model m = transformer.encoder(layer: 2)",
+        "model m = transformer.encoder(layers: 2)";
+
+    UNITS_CLASH = "Z0306",
+        "units that do not go together",
+        "Only numbers of one unit are added and compared.",
+        "param x : fraction = 15% + 3",
+        "param x : fraction = 15% + 3%";
+
+    SET_TWICE = "Z0307",
+        "set twice in one place",
+        "A value may be set once in a profile, an arm, a call, or on the command line.",
+        "profile mini {\n  steps = 1\n  steps = 2\n}",
+        "profile mini {\n  steps = 2\n}";
+
+    MISSING_PARAMETER = "Z0308",
+        "a parameter or setting is missing",
+        "It has no default, so the recipe must give it.",
+        "masker mask = masking.uniform()",
+        "masker mask = masking.uniform(rate: 15%)";
+
+    TOO_MANY_ARGUMENTS = "Z0309",
+        "too many arguments",
+        "Arguments without names fill parameters, or inputs inside a step, in their order.",
+        "",
+        "";
+
+    OUT_OF_RANGE = "Z0310",
+        "a value outside its range",
+        "A parameter's range is part of its declaration.",
+        "param rate : fraction = 80% in (0%, 50%]",
+        "param rate : fraction = 15% in (0%, 50%]";
+
+    BAD_SCHEDULE = "Z0311",
+        "a schedule that is wrong or not possible",
+        "`ramp(from:, to:, over:)`, `cosine(from:, to:, over:)` and `steps_at([[0, a], [n, b]])` stand where the schema says that a parameter may vary.",
+        "",
+        "";
+
+    NO_SUCH_CHOICE = "Z0312",
+        "no such choice",
+        "The type lists what may stand there.",
+        "param pool : one_of(\"mean\", \"first\") = \"mean_\"",
+        "param pool : one_of(\"mean\", \"first\") = \"mean\"";
+
+    PARAMETER_WITHOUT_VALUE = "Z0313",
+        "a parameter without a value",
+        "A parameter of the recipe needs a default, or a value from a profile or the command line.",
+        "param steps : count",
+        "param steps : count = 100";
+
+    MISPLACED_ARGUMENT = "Z0314",
+        "a parameter between inputs",
+        "Inside a step the parameters of a component that is named in place stand together, after its inputs.",
+        "",
+        "";
+
+    DTYPES_DIFFER = "Z0401",
+        "an input of another element type",
+        "Ports take `float`, `int` or `bool` tensors, strings, or numbers, and nothing is converted.",
+        "",
+        "";
+
+    SHAPES_DIFFER = "Z0402",
+        "an input of another shape",
+        "Dimensions of one name are equal within a call; the names of parameters are their values.",
+        "",
+        "";
+
+    UNKNOWN_OUTPUT = "Z0403",
+        "there is no such output",
+        "A call has the outputs of its schema; an evaluation those that its step logs.",
+        "let g = generator(x.ids)\nlog a = g.logit.mean()",
+        "let g = generator(x.ids)\nlog a = g.logits.mean()";
+
+    MISSING_INPUT = "Z0404",
+        "an input is missing",
+        "Inputs are optional only where the schema says so.",
+        "",
+        "";
+
+    UNKNOWN_INPUT = "Z0405",
+        "there is no such input",
+        "A call takes the inputs of its schema.",
+        "",
+        "";
+
+    NOT_A_SCALAR = "Z0406",
+        "not one number",
+        "Logs and losses are one number.",
+        "log hidden = d.hidden",
+        "log hidden = d.hidden.mean()";
+
+    ONE_LOSS = "Z0407",
+        "a trained step has exactly one loss",
+        "What a phase makes smaller is the one `loss` of its step.",
+        "",
+        "";
+
+    LOSS_NOT_LINEAR = "Z0408",
+        "a loss is a weighted sum",
+        "A loss is a sum of objectives with weights that are known before the update; so the engine can divide each by its number of targets over the whole update.",
+        "loss = mlm(g.logits, x.targets) * rtd(d.logits, fake.is_replaced)",
+        "loss = mlm(g.logits, x.targets) + 50 * rtd(d.logits, fake.is_replaced)";
+
+    UNUSED = "Z0410",
+        "a value that nothing needs",
+        "What no log and no loss needs is not computed.",
+        "",
+        "";
+
+    NOT_CALLABLE = "Z0411",
+        "this cannot be called",
+        "Steps call components that compute; data, optimizers and schedules are used by phases.",
+        "",
+        "";
+
+    WHICH_OUTPUT = "Z0412",
+        "one of several outputs must be named",
+        "A call with one output stands for it; of several the step names one.",
+        "",
+        "";
+
+    NO_SUCH_SITE = "Z0413",
+        "the selector fits no site",
+        "Adapters act on the sites that a model's schema lists.",
+        "",
+        "";
+
+    NOTHING_MEASURED = "Z0414",
+        "the step logs nothing",
+        "An evaluation is what the logs of its step say.",
+        "",
+        "";
+
+    MARGIN_WITHOUT_UNIT = "Z0501",
+        "the margin has no unit",
+        "Beside a metric that is a share, a plain number is ambiguous: `1.0` would be 100 points.",
+        "require score(electra) > score(bert) + 1.0",
+        "require score(electra) > score(bert) + 1.0 pt";
+
+    UNKNOWN_METRIC = "Z0502",
+        "there is no such metric",
+        "Claims name metrics of the recipe, with the arm in parentheses.",
+        "require scor(electra) > score(bert)",
+        "require score(electra) > score(bert)";
+
+    NOT_AN_INEQUALITY = "Z0504",
+        "a claim is an inequality",
+        "A claim says that one number is larger than another, by a margin, or that two are near each other.",
+        "require score(a) == score(b)",
+        "require abs(score(a) - score(b)) < 1 pt";
+
+    COSTS_DIFFER = "Z0505",
+        "the arms do not cost the same",
+        "`holding` guards against unfair comparisons; the costs are computed from the schemas before anything runs.",
+        "",
+        "";
+
+    COST_UNKNOWN = "Z0506",
+        "a cost cannot be computed",
+        "A formula of a schema needs a dimension that is not known before the run.",
+        "",
+        "";
+
+    UNKNOWN_COST = "Z0507",
+        "there is no such cost",
+        "Costs are `cost.train_flops`, `cost.parameters`, `cost.steps` and `cost.examples`.",
+        "holding cost.flops within 5%",
+        "holding cost.train_flops within 5%";
+
+    ONE_REQUIREMENT = "Z0508",
+        "a claim requires one thing",
+        "Several requirements are several claims, and their number counts when they are judged.",
+        "",
+        "";
+
+    PROFILE_CHANGES_MEANING = "Z0601",
+        "a profile changes what is compared",
+        "Profiles scale an experiment: sizes, data, margins. Another objective is another arm.",
+        "",
+        "";
+
+    NOTHING_TO_DO = "Z0602",
+        "nothing to do",
+        "A recipe trains or measures something.",
+        "",
+        "";
+
+    NOT_SUPPORTED = "Z0603",
+        "not supported by this version",
+        "The grammar knows it already; this version cannot run it.",
+        "",
+        "";
 }
 
 #[cfg(test)]
