@@ -83,7 +83,13 @@ pub fn autocast(device: Device) -> Result<AutocastState> {
     Ok(AutocastState { enabled: enabled != 0, kind, cached: cached != 0 })
 }
 
-fn set_autocast(device: Device, state: AutocastState) -> Result<()> {
+/// Sets the state for a kind of device, as [`autocast`] gave it: to undo what foreign code changed.
+/// A region of zoo's own is an [`Autocast`].
+///
+/// # Errors
+///
+/// A device that is neither CPU nor CUDA.
+pub fn set_autocast(device: Device, state: AutocastState) -> Result<()> {
     let (device, _) = numbers(device)?;
     // SAFETY: plain numbers.
     let status = unsafe {
