@@ -1,5 +1,7 @@
 //! What is read from a file, and how each fault is named.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use common::{elf, facts, plugin, schema, sections, write};

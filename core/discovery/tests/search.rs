@@ -1,5 +1,7 @@
 //! Where plugins are found, and which of two is taken.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use common::{elf, facts, plugin, schema, sections, write};

@@ -1,5 +1,5 @@
 //! Small ELF files made by hand.
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 use serde_json::{Value, json};
 use std::fs;
