@@ -32,6 +32,7 @@ fn single(name: &str, dtype: Dtype) -> Vec<Port> {
         repeated: false,
         better: None,
         columns_from: None,
+        unit: None,
         doc: String::new(),
     }]
 }

@@ -180,6 +180,7 @@ mod tests {
             repeated: false,
             better: None,
             columns_from: None,
+            unit: None,
             doc: String::new(),
         }
     }
