@@ -5,6 +5,9 @@
 //! zoo_plugin_build::configure();
 //! ```
 
+// A build script talks to cargo through its standard output.
+#![allow(clippy::print_stdout)]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
