@@ -8,6 +8,7 @@ mod atomic;
 mod environment;
 mod error;
 mod event;
+mod exit;
 mod history;
 mod jsonl;
 mod lock;
@@ -26,6 +27,7 @@ pub use error::RecordError;
 pub use event::{
     ArmSummary, CheckpointKind, Device, Event, Measure, Reached, RunStarted, StepLogged, Versions,
 };
+pub use exit::Exit;
 pub use history::{FinishedSeed, HistoryLine, HistoryWriter, finished_seeds, read_history};
 pub use lock::{LOCK_VERSION, Lock, LockedAsset, LockedPlugin};
 pub use metrics::{MetricLine, MetricsWriter, read_metrics};
