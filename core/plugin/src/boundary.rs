@@ -365,16 +365,20 @@ unsafe impl Sync for Table {}
 static TABLE: OnceLock<Table> = OnceLock::new();
 
 /// What the entry symbol does; see [`export_plugin!`](crate::export_plugin).
+///
+/// # Safety
+///
+/// `host` is null or points to a host's table, at least as long as the `size` that stands in it.
 #[doc(hidden)]
-pub fn entry(
+pub unsafe fn entry(
     host: *const Host,
     name: &'static str,
     version: &'static str,
     build: &'static str,
 ) -> *const Plugin {
     let made = catch_unwind(AssertUnwindSafe(|| {
-        // SAFETY: the host passes a valid table, at least as long as its `size` says; the magic of
-        // this plugin was checked before, and a shorter table is refused here.
+        // SAFETY: null is refused; else, as the caller promised, the table is as long as its `size`
+        // says, and a shorter one than this plugin needs is refused before it is copied.
         let table = unsafe {
             if host.is_null()
                 || ((*host).size as usize) < size_of::<Host>()

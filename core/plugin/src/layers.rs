@@ -8,9 +8,9 @@ use tch::Tensor;
 /// `y = x Wᵀ + b`, weight [output, input], as checkpoints store it.
 #[derive(Debug)]
 pub struct Linear {
-    /// [output, input]
+    /// `[output, input]`
     pub weight: Tensor,
-    /// [output]
+    /// `[output]`
     pub bias: Option<Tensor>,
 }
 
@@ -39,9 +39,9 @@ impl Linear {
 /// Normalises the last dimension (Ba et al., 2016).
 #[derive(Debug)]
 pub struct LayerNorm {
-    /// [size]
+    /// `[size]`
     pub weight: Tensor,
-    /// [size]
+    /// `[size]`
     pub bias: Tensor,
     /// Added to the variance.
     pub epsilon: f64,

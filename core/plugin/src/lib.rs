@@ -1,6 +1,6 @@
 //! The SDK for plugin authors.
 //!
-//! A component is a struct of parameters with the attribute [`component`], and an implementation of
+//! A component is a struct of parameters with the attribute [`component`](macro@component), and an implementation of
 //! [`Component`]. [`export_plugin!`] stands once in the crate and makes the entry symbol.
 //!
 //! ```
@@ -120,8 +120,11 @@ macro_rules! export_plugin {
 macro_rules! export_entry {
     ($name:ident, $build:ident) => {
         #[unsafe(export_name = concat!("zoo_plugin_v1_", stringify!($name)))]
-        extern "C" fn entry(host: *const $crate::abi::Host) -> *const $crate::abi::Plugin {
-            $crate::boundary::entry(host, env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), $build)
+        unsafe extern "C" fn entry(host: *const $crate::abi::Host) -> *const $crate::abi::Plugin {
+            // SAFETY: the ABI: a host passes its own table, with its size in it.
+            unsafe {
+                $crate::boundary::entry(host, env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), $build)
+            }
         }
     };
 }

@@ -191,7 +191,7 @@ pub struct OptimizerState {
 }
 
 /// The shape of an optimizer's state, by that of the parameter. What does not apply to a parameter is
-/// a tensor of no elements, shape [0].
+/// a tensor of no elements, shape `[0]`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StateLayout {

@@ -118,21 +118,18 @@ pub fn violations(component: &Component) -> Vec<String> {
                 }
             }
         }
-        "metric" => {
-            if !scalar_output("value", Dtype::Real) {
-                wrong.push("a metric has an output `value: real`".to_owned());
-            }
+        "metric" if !scalar_output("value", Dtype::Real) => {
+            wrong.push("a metric has an output `value: real`".to_owned());
         }
-        "schedule" => {
+        "schedule"
             if component.input("step").is_none()
                 || component.input("total").is_none()
-                || !scalar_output("factor", Dtype::Real)
-            {
-                wrong.push(
-                    "a schedule has inputs `step: integer` and `total: integer` and an output `factor: real`"
-                        .to_owned(),
-                );
-            }
+                || !scalar_output("factor", Dtype::Real) =>
+        {
+            wrong.push(
+                "a schedule has inputs `step: integer` and `total: integer` and an output `factor: real`"
+                    .to_owned(),
+            );
         }
         "optimizer" => {
             for name in ["step", "rate", "names", "parameters", "gradients", "states"] {

@@ -292,7 +292,7 @@ impl<'a> Definitions<'a> {
         let names = &setting.path.names;
         let scoped = names.len() > 1 && {
             let two = format!("{}.{}", names[0].text, names[1].text);
-            self.all_names().iter().any(|n| *n == two)
+            self.all_names().contains(&two)
         };
         let head =
             if scoped { format!("{}.{}", names[0].text, names[1].text) } else { names[0].text.clone() };

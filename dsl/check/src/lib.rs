@@ -4,9 +4,9 @@
 //! several errors in one pass; what is wrong in one place makes what follows from it *unknown*,
 //! which fits everywhere, so that one cause gives one error.
 //!
-//! The way of a recipe: [`definitions`] collects what is defined and which override it has,
-//! [`evaluate`] gives expressions their values, [`instances`] completes components, [`steps`] wires
-//! them into graphs, [`phases`] and [`claims`] finish the [`Experiment`].
+//! The way of a recipe: `definitions` collects what is defined and which override it has,
+//! `evaluate` gives expressions their values, `instances` completes components, `steps` wires
+//! them into graphs, `phases` and `claims` finish the [`Experiment`].
 
 pub mod catalogue;
 mod claims;
