@@ -12,3 +12,14 @@ pub use arm::{ArmJob, ArmOutcome, ArmResult, PlannedMemory, StopFlag, run_arm};
 pub use error::{EngineError, Result};
 
 // The whole run.
+mod cache;
+mod run;
+mod shared_sink;
+mod stages;
+
+pub use cache::{Cache, CacheError, Cached};
+pub use run::{
+    RunError, RunOptions, libtorch_version, read_experiment, resume, run, with_causes,
+};
+pub use shared_sink::SharedSink;
+pub use stages::{AssetChanged, AssetSource, Fetched, RunEnvironment};

@@ -38,7 +38,7 @@ impl<S: Sink + ?Sized> Sink for &mut S {
 /// Tells every event to each of its sinks, in order.
 #[derive(Default)]
 pub struct FanOut<'a> {
-    sinks: Vec<Box<dyn Sink + 'a>>,
+    sinks: Vec<Box<dyn Sink + Send + 'a>>,
 }
 
 impl<'a> FanOut<'a> {
@@ -48,12 +48,12 @@ impl<'a> FanOut<'a> {
     }
 
     /// Adds a sink.
-    pub fn push(&mut self, sink: impl Sink + 'a) {
+    pub fn push(&mut self, sink: impl Sink + Send + 'a) {
         self.sinks.push(Box::new(sink));
     }
 
     /// The same with one more sink.
-    pub fn with(mut self, sink: impl Sink + 'a) -> Self {
+    pub fn with(mut self, sink: impl Sink + Send + 'a) -> Self {
         self.push(sink);
         self
     }

@@ -1,0 +1,441 @@
+//! The whole run: arms over seeds, from a checked experiment to judged claims.
+
+mod error;
+mod fairness;
+mod parts;
+
+pub use error::{RunError, with_causes};
+pub use parts::libtorch_version;
+
+use crate::{
+    ArmJob, ArmOutcome, AssetSource, PlannedMemory, RunEnvironment, SharedSink, StopFlag, run_arm,
+};
+use parts::{ZOO, seeds};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+use zoo_host::Registry;
+use zoo_record::{
+    ArmSummary, Device, Event, FanOut, FinishedSeed, Lock, Recorder, RunDir, RunResult, RunStarted, RunState,
+    Sink, Versions, write_atomic,
+};
+use zoo_schema::experiment::{Arm, Experiment};
+use zoo_statistics::{Judgement, Results};
+
+/// Where and how a run is computed; none of it changes what comes out but for rounding.
+pub struct RunOptions {
+    /// The run directory.
+    pub run_dir: PathBuf,
+    /// The command as the user typed it.
+    pub command: Vec<String>,
+    /// Where the models compute.
+    pub device: tch::Device,
+    /// The same for people.
+    pub device_facts: Device,
+    /// Threads of libtorch, as they are set.
+    pub threads: usize,
+    /// Threads that prepare batches, at least 1.
+    pub loader_threads: usize,
+    /// Where stages are kept.
+    pub cache: PathBuf,
+    /// Where assets come from.
+    pub assets: Box<dyn AssetSource>,
+    /// Goes on with plugins or a libtorch that have changed since the run began.
+    pub allow_changed: bool,
+    /// Looks for values that are no numbers after every call, at a price.
+    pub paranoid: bool,
+}
+
+impl std::fmt::Debug for RunOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RunOptions").field("run_dir", &self.run_dir).finish_non_exhaustive()
+    }
+}
+
+/// Begins a run in a new or empty folder, and takes it to its end.
+///
+/// Arms run seed by seed, all arms with the first seed, then all with the second, so that claims can be
+/// looked at early; the run ends before its last seed where every claim allows that and is decided.
+/// Events go to `sink` and into the files of the run directory. The answer's state is `Finished`, or
+/// `Stopped` when `stop` was set; such a run, and one that was killed, goes on with [`resume`].
+///
+/// # Errors
+/// Before anything is written: claims that cannot be judged, arms that do not cost the same where a claim
+/// says so, plugins that do not load, a folder that is not empty. Later: what an arm or the disk does; the
+/// run directory then tells of it, and can be resumed.
+pub fn run(
+    experiment: &Experiment,
+    options: RunOptions,
+    sink: impl Sink + Send + 'static,
+    stop: &StopFlag,
+) -> Result<RunResult, RunError> {
+    fairness::check(experiment)?;
+    let (registry, _) = parts::load(experiment, &options, None)?;
+    let run_dir = RunDir::new(&options.run_dir);
+    let _held = hold(&run_dir)?;
+    if is_begun(&run_dir)? {
+        return Err(RunError::NotEmpty(options.run_dir));
+    }
+    let mut lock = parts::lock(experiment, &registry);
+    lock.write(&run_dir.lock())?;
+    write_atomic(&run_dir.resolved(), &experiment.resolved)?;
+    // Last: where it is, everything is.
+    write_experiment(experiment, &run_dir)?;
+    Run::new(experiment, options, run_dir, registry, lock, sink, stop, false)?.go()
+}
+
+/// Goes on with a run that was stopped or killed, or judges one again that is done. Arms and seeds that
+/// are done are not done again. `more_seeds` gives the run that many seeds in all.
+///
+/// # Errors
+/// A folder without a run, plugins, libtorch or assets that have changed since, and those of [`run`].
+pub fn resume(
+    options: RunOptions,
+    more_seeds: Option<u64>,
+    sink: impl Sink + Send + 'static,
+    stop: &StopFlag,
+) -> Result<RunResult, RunError> {
+    let run_dir = RunDir::new(&options.run_dir);
+    let mut experiment = parts::read_experiment(&run_dir)?;
+    let _held = hold(&run_dir)?;
+    if let Some(asked) = more_seeds {
+        if asked < experiment.seeds {
+            return Err(RunError::FewerSeeds { planned: experiment.seeds, asked });
+        }
+        experiment.seeds = asked;
+    }
+    fairness::check(&experiment)?;
+    let locked = Lock::read(&run_dir.lock())?;
+    let (registry, differences) = parts::load(&experiment, &options, Some(&locked))?;
+    let mut lock = Lock { seeds: seeds(&experiment), ..locked };
+    if !differences.is_empty() {
+        lock = Lock { assets: lock.assets, ..parts::lock(&experiment, &registry) };
+    }
+    lock.write(&run_dir.lock())?;
+    if more_seeds.is_some() {
+        write_experiment(&experiment, &run_dir)?;
+    }
+    let mut run = Run::new(&experiment, options, run_dir, registry, lock, sink, stop, true)?;
+    run.warnings = differences;
+    run.go()
+}
+
+/// Reads the experiment of a run directory, as `experiment.json` has it.
+///
+/// # Errors
+/// A folder without a run, or a damaged file.
+pub fn read_experiment(run_dir: &RunDir) -> Result<Experiment, RunError> {
+    parts::read_experiment(run_dir)
+}
+
+fn write_experiment(experiment: &Experiment, run_dir: &RunDir) -> Result<(), RunError> {
+    let path = run_dir.experiment();
+    let text = serde_json::to_string_pretty(experiment).map_err(|error| {
+        zoo_record::RecordError::Damaged { path: path.clone(), reason: error.to_string() }
+    })?;
+    Ok(write_atomic(&path, text + "\n")?)
+}
+
+/// A folder with anything in it but our lock.
+fn is_begun(run_dir: &RunDir) -> Result<bool, RunError> {
+    let read = |source| zoo_record::RecordError::Io {
+        action: "read",
+        path: run_dir.root().to_owned(),
+        source,
+    };
+    let entries = std::fs::read_dir(run_dir.root()).map_err(read)?;
+    Ok(entries.flatten().any(|entry| entry.file_name() != LOCK_FILE))
+}
+
+const LOCK_FILE: &str = ".lock";
+
+/// Keeps other processes from running the same folder, as long as the answer lives. The system lets go of
+/// it when the process ends, however it does.
+fn hold(run_dir: &RunDir) -> Result<File, RunError> {
+    let root = run_dir.root();
+    let failed = |source| RunError::Lock { path: root.join(LOCK_FILE), source };
+    std::fs::create_dir_all(root).map_err(failed)?;
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(root.join(LOCK_FILE))
+        .map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(RunError::InUse(root.to_owned())),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+struct Run<'a> {
+    experiment: &'a Experiment,
+    run_dir: RunDir,
+    registry: Arc<Registry>,
+    lock: Lock,
+    environment: Arc<RunEnvironment>,
+    sink: SharedSink,
+    stop: &'a StopFlag,
+    finished: Vec<FinishedSeed>,
+    resumed: bool,
+    warnings: Vec<String>,
+    started: Instant,
+    options: RunOptions,
+}
+
+/// Where an error happened.
+struct Failed {
+    arm: Option<(String, u64)>,
+    error: RunError,
+}
+
+impl<E: Into<RunError>> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self { arm: None, error: error.into() }
+    }
+}
+
+impl<'a> Run<'a> {
+    #[allow(clippy::too_many_arguments)]
+    fn new(
+        experiment: &'a Experiment,
+        mut options: RunOptions,
+        run_dir: RunDir,
+        registry: Registry,
+        lock: Lock,
+        sink: impl Sink + Send + 'static,
+        stop: &'a StopFlag,
+        resumed: bool,
+    ) -> Result<Self, RunError> {
+        let recorder = Recorder::open(run_dir.clone(), experiment, options.command.clone())?;
+        let finished = recorder.finished().to_vec();
+        let sink = SharedSink::new(FanOut::new().with(recorder).with(sink));
+        let assets = std::mem::replace(&mut options.assets, Box::new(NoAssets));
+        let environment =
+            RunEnvironment::new(assets, &options.cache, sink.clone(), stop.clone(), &lock.assets);
+        Ok(Self {
+            experiment,
+            run_dir,
+            registry: Arc::new(registry),
+            lock,
+            environment: Arc::new(environment),
+            sink,
+            stop,
+            finished,
+            resumed,
+            warnings: Vec::new(),
+            started: Instant::now(),
+            options,
+        })
+    }
+
+    fn go(mut self) -> Result<RunResult, RunError> {
+        self.sink.event(&Event::RunStarted(self.summary()));
+        for difference in std::mem::take(&mut self.warnings) {
+            self.sink.event(&Event::Warning {
+                arm: None,
+                seed: None,
+                message: format!("the run goes on with other parts than it began with: {difference}"),
+                help: Some("its results are those of two experiments; a new run is one".into()),
+            });
+        }
+        let ended = self.arms_over_seeds();
+        let result = match ended {
+            Ok(result) => result,
+            Err(Failed { arm, error }) => {
+                let (arm, seed) = arm.unzip();
+                self.sink.event(&Event::RunFailed { arm, seed, message: with_causes(&error) });
+                return Err(error);
+            }
+        };
+        match self.sink.failure() {
+            Some(failure) => Err(failure.into()),
+            None => Ok(result),
+        }
+    }
+
+    fn summary(&self) -> RunStarted {
+        let plugin = |plugin: &zoo_host::LoadedPlugin| (plugin.build.name.clone(), plugin.build.version.clone());
+        RunStarted {
+            run_dir: self.run_dir.root().display().to_string(),
+            paper: self.experiment.paper.name.clone(),
+            title: self.experiment.paper.title.clone(),
+            recipe: self.experiment.recipe.clone(),
+            profile: self.experiment.profile.clone(),
+            arms: self.experiment.arms.iter().map(summary_of).collect(),
+            seeds: seeds(self.experiment),
+            claims: self.experiment.claims.iter().map(|claim| claim.title.clone()).collect(),
+            device: self.options.device_facts.clone(),
+            threads: self.options.threads as u64,
+            loader_threads: self.options.loader_threads as u64,
+            versions: Versions {
+                zoo: ZOO.to_owned(),
+                libtorch: libtorch_version(),
+                plugins: self.registry.plugins().map(plugin).collect(),
+            },
+            resumed: self.resumed,
+        }
+    }
+
+    fn arms_over_seeds(&mut self) -> Result<RunResult, Failed> {
+        let experiment = self.experiment;
+        let planned = seeds(experiment);
+        let mut done = Vec::new();
+        for &seed in &planned {
+            for arm in &experiment.arms {
+                if self.finished.iter().any(|known| known.arm == arm.name && known.seed == seed) {
+                    continue;
+                }
+                if !self.arm(arm, seed)? {
+                    return Ok(self.stopped());
+                }
+            }
+            done.push(seed);
+            let last = done.len() == planned.len();
+            let judgements = zoo_statistics::judge(experiment, &self.results(), &done);
+            // Looks before the last one are for claims that may end the run early: other intervals
+            // promise nothing about them.
+            let early = experiment.claims.iter().all(|claim| claim.stop_when_decided);
+            let enough = last || zoo_statistics::may_stop(experiment, &judgements);
+            if enough || early {
+                self.judged(&judgements, enough);
+            }
+            if enough {
+                let result = self.result(RunState::Finished, &judgements);
+                let seconds = self.started.elapsed().as_secs_f64();
+                self.sink.event(&Event::RunFinished { seconds });
+                return Ok(result);
+            }
+        }
+        // `fairness::check` has made sure that there is a seed.
+        Err(RunError::Nothing("seeds").into())
+    }
+
+    fn judged(&mut self, judgements: &[Judgement], last: bool) {
+        for judgement in judgements {
+            self.sink.event(&Event::ClaimJudged { judgement: judgement.clone(), last });
+        }
+    }
+
+    fn stopped(&mut self) -> RunResult {
+        let resume = format!("zoo run --resume {}", shell_word(&self.run_dir.root().display().to_string()));
+        self.sink.event(&Event::RunStopped { reason: "asked to stop".into(), resume });
+        self.result(RunState::Stopped, &[])
+    }
+
+    fn result(&self, state: RunState, claims: &[Judgement]) -> RunResult {
+        let run_dir = self.run_dir.root().display().to_string();
+        RunResult::of(self.experiment, &run_dir, state, &self.finished, claims)
+    }
+
+    fn results(&self) -> Results {
+        let mut results = Results::new();
+        for done in &self.finished {
+            for (metric, value) in done.metrics.iter() {
+                results.insert(&done.arm, metric, done.seed, value);
+            }
+        }
+        results
+    }
+
+    /// Runs one arm under one seed; false when it was asked to stop.
+    fn arm(&mut self, arm: &Arm, seed: u64) -> Result<bool, Failed> {
+        if self.stop.stopped() {
+            return Ok(false);
+        }
+        let planned = self.planned_memory(arm);
+        let job = ArmJob {
+            experiment: self.experiment,
+            arm,
+            seed,
+            run_dir: &self.run_dir,
+            registry: Arc::clone(&self.registry),
+            environment: Arc::clone(&self.environment) as Arc<dyn zoo_host::Environment>,
+            device: self.options.device,
+            loader_threads: self.options.loader_threads.max(1),
+            sink: &mut self.sink,
+            stop: self.stop,
+            resume: self.resumed,
+            planned,
+            paranoid: self.options.paranoid,
+        };
+        let outcome = run_arm(job);
+        self.write_lock()?;
+        match outcome {
+            Ok(ArmOutcome::Finished(result)) => {
+                self.finished.push(FinishedSeed {
+                    arm: arm.name.clone(),
+                    seed,
+                    metrics: result.metrics,
+                    seconds: result.seconds,
+                });
+                match self.sink.failure() {
+                    Some(failure) => Err(failure.into()),
+                    None => Ok(true),
+                }
+            }
+            Ok(ArmOutcome::Stopped) => Ok(false),
+            // A component that was stopped in the middle of a call is no error.
+            Err(_) if self.stop.stopped() => Ok(false),
+            Err(error) => Err(Failed {
+                arm: Some((arm.name.clone(), seed)),
+                error: RunError::Arm { arm: arm.name.clone(), seed, error: Box::new(error) },
+            }),
+        }
+    }
+
+    fn planned_memory(&self, _arm: &Arm) -> Vec<PlannedMemory> {
+        Vec::new()
+    }
+
+    /// Assets come as arms ask for them.
+    fn write_lock(&mut self) -> Result<(), RunError> {
+        let assets = self.environment.locked();
+        if assets != self.lock.assets {
+            self.lock.assets = assets;
+            self.lock.write(&self.run_dir.lock())?;
+        }
+        Ok(())
+    }
+}
+
+fn summary_of(arm: &Arm) -> ArmSummary {
+    ArmSummary {
+        name: arm.name.clone(),
+        role: arm.role.clone(),
+        title: arm.title.clone(),
+        steps: arm.cost.steps as u64,
+        parameters: arm.cost.parameters,
+        train_flops: arm.cost.train_flops,
+    }
+}
+
+/// A word as a shell takes it.
+fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// Stands where the assets were, once the environment has them.
+struct NoAssets;
+
+impl AssetSource for NoAssets {
+    fn fetch(&self, uri: &str) -> Result<crate::Fetched, zoo_host::EnvironmentError> {
+        Err(format!("`{uri}` cannot be fetched here").into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_for_a_shell() {
+        assert_eq!(shell_word("runs/electra-1"), "runs/electra-1");
+        assert_eq!(shell_word("my runs/it's"), r"'my runs/it'\''s'");
+    }
+}
