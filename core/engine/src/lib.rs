@@ -18,8 +18,6 @@ mod shared_sink;
 mod stages;
 
 pub use cache::{Cache, CacheError, Cached};
-pub use run::{
-    RunError, RunOptions, libtorch_version, read_experiment, resume, run, with_causes,
-};
+pub use run::{RunError, RunOptions, libtorch_version, read_experiment, resume, run, with_causes};
 pub use shared_sink::SharedSink;
 pub use stages::{AssetChanged, AssetSource, Fetched, RunEnvironment};

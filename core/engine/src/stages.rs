@@ -69,13 +69,7 @@ impl RunEnvironment {
         locked: &[LockedAsset],
     ) -> Self {
         let known = locked.iter().map(|asset| (asset.uri.clone(), (asset.clone(), None))).collect();
-        Self {
-            assets,
-            cache: Cache::new(cache_folder.join("stages")),
-            sink,
-            stop,
-            known: Mutex::new(known),
-        }
+        Self { assets, cache: Cache::new(cache_folder.join("stages")), sink, stop, known: Mutex::new(known) }
     }
 
     /// The assets of the run, sorted by URI.

@@ -7,9 +7,7 @@ mod parts;
 pub use error::{RunError, with_causes};
 pub use parts::libtorch_version;
 
-use crate::{
-    ArmJob, ArmOutcome, AssetSource, PlannedMemory, RunEnvironment, SharedSink, StopFlag, run_arm,
-};
+use crate::{ArmJob, ArmOutcome, AssetSource, PlannedMemory, RunEnvironment, SharedSink, StopFlag, run_arm};
 use parts::{ZOO, seeds};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::PathBuf;
@@ -139,11 +137,8 @@ fn write_experiment(experiment: &Experiment, run_dir: &RunDir) -> Result<(), Run
 
 /// A folder with anything in it but our lock.
 fn is_begun(run_dir: &RunDir) -> Result<bool, RunError> {
-    let read = |source| zoo_record::RecordError::Io {
-        action: "read",
-        path: run_dir.root().to_owned(),
-        source,
-    };
+    let read =
+        |source| zoo_record::RecordError::Io { action: "read", path: run_dir.root().to_owned(), source };
     let entries = std::fs::read_dir(run_dir.root()).map_err(read)?;
     Ok(entries.flatten().any(|entry| entry.file_name() != LOCK_FILE))
 }
@@ -182,18 +177,6 @@ struct Run<'a> {
     warnings: Vec<String>,
     started: Instant,
     options: RunOptions,
-}
-
-/// Where an error happened.
-struct Failed {
-    arm: Option<(String, u64)>,
-    error: RunError,
-}
-
-impl<E: Into<RunError>> From<E> for Failed {
-    fn from(error: E) -> Self {
-        Self { arm: None, error: error.into() }
-    }
 }
 
 impl<'a> Run<'a> {
@@ -243,8 +226,11 @@ impl<'a> Run<'a> {
         let ended = self.arms_over_seeds();
         let result = match ended {
             Ok(result) => result,
-            Err(Failed { arm, error }) => {
-                let (arm, seed) = arm.unzip();
+            Err(error) => {
+                let (arm, seed) = match &error {
+                    RunError::Arm { arm, seed, .. } => (Some(arm.clone()), Some(*seed)),
+                    _ => (None, None),
+                };
                 self.sink.event(&Event::RunFailed { arm, seed, message: with_causes(&error) });
                 return Err(error);
             }
@@ -256,7 +242,8 @@ impl<'a> Run<'a> {
     }
 
     fn summary(&self) -> RunStarted {
-        let plugin = |plugin: &zoo_host::LoadedPlugin| (plugin.build.name.clone(), plugin.build.version.clone());
+        let plugin =
+            |plugin: &zoo_host::LoadedPlugin| (plugin.build.name.clone(), plugin.build.version.clone());
         RunStarted {
             run_dir: self.run_dir.root().display().to_string(),
             paper: self.experiment.paper.name.clone(),
@@ -278,7 +265,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn arms_over_seeds(&mut self) -> Result<RunResult, Failed> {
+    fn arms_over_seeds(&mut self) -> Result<RunResult, RunError> {
         let experiment = self.experiment;
         let planned = seeds(experiment);
         let mut done = Vec::new();
@@ -309,7 +296,7 @@ impl<'a> Run<'a> {
             }
         }
         // `fairness::check` has made sure that there is a seed.
-        Err(RunError::Nothing("seeds").into())
+        Err(RunError::Nothing("seeds"))
     }
 
     fn judged(&mut self, judgements: &[Judgement], last: bool) {
@@ -340,7 +327,7 @@ impl<'a> Run<'a> {
     }
 
     /// Runs one arm under one seed; false when it was asked to stop.
-    fn arm(&mut self, arm: &Arm, seed: u64) -> Result<bool, Failed> {
+    fn arm(&mut self, arm: &Arm, seed: u64) -> Result<bool, RunError> {
         if self.stop.stopped() {
             return Ok(false);
         }
@@ -378,10 +365,7 @@ impl<'a> Run<'a> {
             Ok(ArmOutcome::Stopped) => Ok(false),
             // A component that was stopped in the middle of a call is no error.
             Err(_) if self.stop.stopped() => Ok(false),
-            Err(error) => Err(Failed {
-                arm: Some((arm.name.clone(), seed)),
-                error: RunError::Arm { arm: arm.name.clone(), seed, error: Box::new(error) },
-            }),
+            Err(error) => Err(RunError::Arm { arm: arm.name.clone(), seed, error: Box::new(error) }),
         }
     }
 

@@ -103,8 +103,10 @@ pub(crate) fn read_experiment(run_dir: &RunDir) -> Result<Experiment, RunError> 
     if !path.is_file() {
         return Err(RunError::NoRun(run_dir.root().to_owned()));
     }
-    let text = std::fs::read_to_string(&path).map_err(|source| {
-        zoo_record::RecordError::Io { action: "read", path: path.clone(), source }
+    let text = std::fs::read_to_string(&path).map_err(|source| zoo_record::RecordError::Io {
+        action: "read",
+        path: path.clone(),
+        source,
     })?;
     serde_json::from_str(&text)
         .map_err(|error| zoo_record::RecordError::Damaged { path, reason: error.to_string() }.into())
