@@ -1,1 +1,14 @@
-//! Contrastive objectives and poolers.
+//! Contrastive learning: objectives that pull the views of an example together and push other
+//! examples away, poolers that make one vector of a sequence, and what is measured of the vectors.
+
+mod alignment;
+mod cosine;
+mod info_nce;
+mod pooler;
+
+pub use alignment::{Alignment, Uniformity};
+pub use cosine::CosineSimilarity;
+pub use info_nce::InfoNce;
+pub use pooler::Pooler;
+
+zoo_plugin::export_plugin!(zoo_contrastive);

@@ -52,6 +52,17 @@ pub(crate) fn scale_heads(context: &Tensor, alive: &Tensor) -> Result<Tensor> {
     Ok(context.f_mul(&scale.f_unsqueeze(2)?.f_unsqueeze(3)?)?)
 }
 
+/// Drops every head of every example with probability `rate` while training; else the context itself.
+/// `context`: [B, heads, T, size].
+pub(crate) fn drop_heads(context: Tensor, rate: f64, training: bool) -> Result<Tensor> {
+    if rate <= 0.0 || !training {
+        return Ok(context);
+    }
+    let (batch, heads, _, _) = context.size4()?;
+    let keep = Tensor::f_full([batch, heads], 1.0 - rate, (Kind::Float, context.device()))?;
+    scale_heads(&context, &keep.f_bernoulli()?.f_to_kind(context.kind())?)
+}
+
 impl SelfAttention {
     pub(crate) fn new(
         cx: &mut Build<'_>,
@@ -77,7 +88,7 @@ impl SelfAttention {
         let key = project(&self.key, "key")?;
         let value = project(&self.value, "value")?;
         let rate = if cx.training() { dropout } else { 0.0 };
-        let mut context = Tensor::f_scaled_dot_product_attention(
+        let context = Tensor::f_scaled_dot_product_attention(
             &query,
             &key,
             &value,
@@ -87,11 +98,7 @@ impl SelfAttention {
             None::<f64>,
             false,
         )?;
-        if head_dropout > 0.0 && cx.training() {
-            let keep =
-                Tensor::f_full([batch, heads], 1.0 - head_dropout, (context.kind(), context.device()))?;
-            context = scale_heads(&context, &keep.f_bernoulli()?)?;
-        }
+        let context = drop_heads(context, head_dropout, cx.training())?;
         Ok(context.f_transpose(1, 2)?.f_reshape([batch, length, hidden])?)
     }
 }
@@ -107,5 +114,29 @@ mod tests {
         let scaled: Vec<f32> = Vec::try_from(scale_heads(&context, &alive).unwrap().reshape([-1])).unwrap();
         let third = 4.0 / 3.0;
         assert_eq!(scaled, [third, 0.0, third, third, 1.0, 1.0, 1.0, 1.0]);
+    }
+
+    #[test]
+    fn without_a_rate_or_outside_of_training_no_head_is_dropped() {
+        let context = Tensor::rand([2, 4, 3, 5], (Kind::Float, Device::Cpu));
+        for (rate, training) in [(0.0, true), (0.5, false)] {
+            assert_eq!(drop_heads(context.shallow_clone(), rate, training).unwrap(), context);
+        }
+    }
+
+    #[test]
+    fn heads_are_dropped_whole_and_for_each_example_alone() {
+        let ones = Tensor::ones([4000, 4, 2, 3], (Kind::Float, Device::Cpu));
+        let dropped = drop_heads(ones, 0.25, true).unwrap();
+        // All elements of a head have the factor of their head.
+        let factors = dropped.select(3, 0).select(2, 0);
+        assert_eq!(dropped, factors.view([4000, 4, 1, 1]).expand([4000, 4, 2, 3], false));
+        // Every example keeps its sum: survivors are scaled by heads / alive.
+        let sums = factors.sum_dim_intlist(1, false, Kind::Float);
+        assert!(f64::try_from((sums - 4.0).abs().max()).unwrap() < 1e-5);
+        let alive = f64::try_from(factors.ne(0.0).to_kind(Kind::Float).mean(Kind::Float)).unwrap();
+        // 0.25⁴ of the examples would have none left and keep all.
+        let expected = 0.75 + 0.25f64.powi(4);
+        assert!((alive - expected).abs() < 0.02, "{alive} is not {expected}");
     }
 }
