@@ -8,8 +8,10 @@
 // A build script talks to cargo through its standard output.
 #![allow(clippy::print_stdout)]
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
+
+pub mod libtorch;
 
 /// For a plugin crate: its library exports one symbol and binds its own; its tests find libtorch.
 ///
@@ -48,7 +50,14 @@ fn facts() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=LIBTORCH");
     println!("cargo::rerun-if-env-changed=LIBTORCH_USE_PYTORCH");
-    let version = libtorch_root().and_then(|root| version_of(&root)).unwrap_or_default();
+    println!("cargo::rerun-if-env-changed=LIBTORCH_BYPASS_VERSION_CHECK");
+    let version = match libtorch::find() {
+        Ok(found) => found.version,
+        Err(missing) => {
+            println!("cargo::error={missing}");
+            String::new()
+        }
+    };
     println!("cargo::rustc-env=ZOO_LIBTORCH_VERSION={version}");
     println!("cargo::rustc-env=ZOO_TARGET={}", std::env::var("TARGET").unwrap_or_default());
     let compiler = std::env::var("RUSTC")
@@ -59,33 +68,53 @@ fn facts() {
     println!("cargo::rustc-env=ZOO_COMPILER={}", compiler.trim());
 }
 
-/// The folder with libtorch's `lib` and `include`, found as `torch-sys` finds it.
-pub fn libtorch_root() -> Option<PathBuf> {
-    if std::env::var_os("LIBTORCH_USE_PYTORCH").is_some() {
-        let script = "import torch, os; print(os.path.dirname(torch.__file__))";
-        let output = Command::new("python3").args(["-c", script]).output().ok()?;
-        let text = String::from_utf8(output.stdout).ok()?;
-        return Some(PathBuf::from(text.trim()));
-    }
-    std::env::var_os("LIBTORCH").map(PathBuf::from)
-}
-
 fn libtorch_lib() -> Option<PathBuf> {
-    let lib = libtorch_root()?.join("lib");
+    let lib = libtorch::find().ok()?.root.join("lib");
     Some(lib.canonicalize().unwrap_or(lib))
 }
 
-/// From the headers, which are what is compiled against, else from the file beside them.
-fn version_of(root: &Path) -> Option<String> {
-    let header = root.join("include/torch/headeronly/version.h");
-    let text = std::fs::read_to_string(header)
-        .or_else(|_| std::fs::read_to_string(root.join("include/torch/csrc/api/include/torch/version.h")))
-        .unwrap_or_default();
-    let quoted = text
-        .lines()
-        .find(|line| line.starts_with("#define TORCH_VERSION ") && line.contains('"'))
-        .and_then(|line| line.split('"').nth(1).map(str::to_owned));
-    quoted
-        .or_else(|| std::fs::read_to_string(root.join("build-version")).ok().map(|t| t.trim().to_owned()))
-        .map(|version| version.split('+').next().unwrap_or_default().to_owned())
+#[cfg(test)]
+mod tests {
+    use super::libtorch::{EXPECTED_VERSION, Missing, check};
+    use std::fs;
+    use std::path::Path;
+
+    fn place(root: &Path, version: &str, header: bool) {
+        fs::create_dir_all(root.join("lib")).unwrap();
+        fs::write(root.join("lib/libtorch_cpu.so"), "").unwrap();
+        if header {
+            fs::create_dir_all(root.join("include/torch/headeronly")).unwrap();
+            let text = format!("#define TORCH_VERSION_MAJOR 2\n#define TORCH_VERSION \"{version}\"\n");
+            fs::write(root.join("include/torch/headeronly/version.h"), text).unwrap();
+        } else {
+            fs::write(root.join("build-version"), format!("{version}+cpu\n")).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_libtorch_of_the_version_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, header) in [("a", true), ("b", false)] {
+            let root = folder.path().join(name);
+            place(&root, EXPECTED_VERSION, header);
+            assert_eq!(check(root, false).unwrap().version, EXPECTED_VERSION);
+        }
+    }
+
+    #[test]
+    fn another_version_is_refused_unless_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        place(folder.path(), "2.10.1", true);
+        let missing = check(folder.path().to_owned(), false).unwrap_err();
+        assert!(matches!(&missing, Missing::OtherVersion { found, .. } if found == "2.10.1"));
+        assert!(missing.to_string().contains("is libtorch 2.10.1, and zoo is built for 2.11.0"), "{missing}");
+        assert_eq!(check(folder.path().to_owned(), true).unwrap().version, "2.10.1");
+    }
+
+    #[test]
+    fn an_empty_folder_says_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = check(folder.path().to_owned(), false).unwrap_err();
+        assert!(missing.to_string().contains("run `./zoo.sh setup`"), "{missing}");
+    }
 }
