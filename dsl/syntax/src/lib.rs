@@ -5,13 +5,25 @@
 //! the place.
 
 pub mod ast;
+mod explain;
+mod grammar;
+mod lower;
+mod structure;
+mod tokens;
 pub mod tree;
+mod view;
 
 pub use ast::Recipe;
 pub use tree::Tree;
 pub use zoo_diagnostics::{Diagnostic, FileId, Span};
 
+use lower::Lower;
 use std::ops::Range;
+use tree::{Node, NodeKind, Token, TokenKind};
+use zoo_diagnostics::codes;
+
+/// A recipe may have this many bytes.
+pub const MAXIMUM_SIZE: usize = 1024 * 1024;
 
 /// What parsing gives.
 #[derive(Clone, Debug)]
@@ -25,11 +37,41 @@ pub struct Parse {
 }
 
 /// Parses a recipe. `file` is the text's number in [`zoo_diagnostics::Sources`].
+///
+/// Takes time in proportion to the text's length. A text of more than [`MAXIMUM_SIZE`] is refused: its
+/// tree is one token.
 pub fn parse(file: FileId, text: &str) -> Parse {
+    if text.len() > MAXIMUM_SIZE {
+        return too_large(file, text);
+    }
+    let tokens = tokens::tokens(text, 0);
+    let statements = structure::statements(text, &tokens);
+    let mut lower = Lower { file, text, tokens: &tokens, nodes: Vec::new(), diagnostics: Vec::new() };
+    let recipe = lower.recipe(&statements);
+    let Lower { nodes, mut diagnostics, .. } = lower;
+    diagnostics.sort_by_key(|diagnostic| diagnostic.span().map(|span| span.start));
+    Parse { tree: Tree { tokens, nodes }, recipe, diagnostics }
+}
+
+fn too_large(file: FileId, text: &str) -> Parse {
+    let len = u32::try_from(text.len()).unwrap_or(u32::MAX);
+    let tree = Tree {
+        tokens: vec![Token { kind: TokenKind::Unknown, start: 0, len }],
+        nodes: vec![Node { kind: NodeKind::Recipe, tokens: 0..1, end: 1 }],
+    };
+    let diagnostic = Diagnostic::error(
+        codes::FILE_TOO_LARGE,
+        format!(
+            "the file has {:.1} MiB, and a recipe has at most 1 MiB",
+            text.len() as f64 / MAXIMUM_SIZE as f64
+        ),
+    )
+    .primary(file.span(0..0), "too large from here on")
+    .help("is this a data file? A recipe names it with `asset(\"file:…\")`");
     Parse {
-        tree: Tree { tokens: Vec::new(), nodes: Vec::new() },
+        tree,
         recipe: Recipe { items: Vec::new(), span: file.span(0..text.len()) },
-        diagnostics: Vec::new(),
+        diagnostics: vec![diagnostic],
     }
 }
 
@@ -39,6 +81,16 @@ pub fn parse(file: FileId, text: &str) -> Parse {
 /// # Errors
 /// When it is no setting: what is wrong with it.
 pub fn parse_setting(file: FileId, text: &str, range: Range<usize>) -> Result<ast::Setting, Vec<Diagnostic>> {
-    let _ = (file, text, range);
-    Err(Vec::new())
+    let Some(part) = text.get(range.clone()).filter(|part| part.len() <= MAXIMUM_SIZE) else {
+        return Err(vec![
+            Diagnostic::error(codes::FILE_TOO_LARGE, "the setting is too long")
+                .primary(file.span(range), "this one"),
+        ]);
+    };
+    let tokens = tokens::tokens(part, range.start);
+    let mut lower = Lower { file, text, tokens: &tokens, nodes: Vec::new(), diagnostics: Vec::new() };
+    match lower.single(&structure::statements(text, &tokens), range) {
+        Some(setting) if lower.diagnostics.is_empty() => Ok(setting),
+        _ => Err(lower.diagnostics),
+    }
 }
