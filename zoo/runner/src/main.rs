@@ -1,3 +1,30 @@
 //! Runs a checked experiment, started by the command line.
+//!
+//! The engine tells events; this program shows them, sets up device and threads, takes Ctrl-C, and says
+//! by its exit code how it ended ([`zoo_record::Exit`]).
 
-fn main() {}
+mod arguments;
+mod assets;
+mod display;
+mod logging;
+mod machine;
+mod session;
+
+use arguments::{Arguments, Command};
+use clap::Parser;
+use std::process::ExitCode;
+use zoo_record::Exit;
+
+fn main() -> ExitCode {
+    // A wrong command line ends in clap with code 2, as `Exit::Wrong`.
+    let exit = match Arguments::parse().command {
+        Command::Run(arguments) => session::run(arguments),
+        Command::Resume(arguments) => session::resume(arguments),
+    };
+    leave(exit)
+}
+
+/// Ends the process. libtorch's threads and plugins' libraries need no farewell: everything is on disk.
+fn leave(exit: Exit) -> ExitCode {
+    exit.into()
+}

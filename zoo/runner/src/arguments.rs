@@ -1,0 +1,141 @@
+//! The command line of the runner.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Runs a checked experiment. The command `zoo` checks a recipe, writes the experiment and starts this
+/// program, which has libtorch in it.
+#[derive(Debug, Parser)]
+#[command(name = "zoo-runner", version, after_help = exit_codes())]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+fn exit_codes() -> String {
+    let lines: Vec<String> = zoo_record::Exit::ALL
+        .iter()
+        .map(|exit| format!("  {:>3}  {}", exit.code(), exit.meaning()))
+        .collect();
+    format!("Exit codes:\n{}", lines.join("\n"))
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Begins a run in a new folder.
+    Run(RunArguments),
+    /// Goes on with a run that was stopped or killed.
+    Resume(ResumeArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    /// The experiment that the checker made, in JSON; `-` reads it from standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) experiment: PathBuf,
+    /// The run directory, new or empty.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Seeds of every arm, instead of those of the experiment.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) seeds: Option<u64>,
+    #[command(flatten)]
+    pub(crate) how: How,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResumeArguments {
+    /// The run directory.
+    #[arg(value_name = "RUN_DIR")]
+    pub(crate) run_dir: PathBuf,
+    /// Seeds of every arm in all; more than before adds seeds to the run.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) seeds: Option<u64>,
+    /// Go on although plugins or libtorch are not those that the run began with.
+    #[arg(long)]
+    pub(crate) allow_changed_plugins: bool,
+    #[command(flatten)]
+    pub(crate) how: How,
+}
+
+/// How to compute and what to print.
+#[derive(Debug, Args)]
+pub(crate) struct How {
+    /// Where to compute: `auto`, `cpu`, `cuda` or `cuda:N`. A run that goes on stays where it was.
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) device: Option<DeviceChoice>,
+    /// Threads of libtorch; all cores, or as many as the run began with.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1024))]
+    pub(crate) threads: Option<u64>,
+    /// Threads that prepare batches; their number changes no result.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=256))]
+    pub(crate) loader_threads: Option<u64>,
+    /// Use nothing that is not on this machine.
+    #[arg(long)]
+    pub(crate) offline: bool,
+    /// Look for values that are no numbers after every call of a component; slow.
+    #[arg(long)]
+    pub(crate) paranoid: bool,
+    /// The last line of standard output is the result as one JSON object; all else goes to standard error.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Also tell what plugins log; twice for details.
+    #[arg(long, short, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// A word of the command that the user typed, for the record; once for every word.
+    #[arg(long = "typed", value_name = "WORD", hide = true, allow_hyphen_values = true)]
+    pub(crate) typed: Vec<String>,
+}
+
+/// Which device is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DeviceChoice {
+    /// CUDA where it can be used, else the processor.
+    Auto,
+    /// The processor.
+    Cpu,
+    /// A CUDA device.
+    Cuda(usize),
+}
+
+impl std::str::FromStr for DeviceChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda(0)),
+            _ => text
+                .strip_prefix("cuda:")
+                .and_then(|index| index.parse().ok())
+                .map(Self::Cuda)
+                .ok_or_else(|| "devices are `auto`, `cpu`, `cuda` and `cuda:N`".to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_read() {
+        assert_eq!("auto".parse(), Ok(DeviceChoice::Auto));
+        assert_eq!("cuda".parse(), Ok(DeviceChoice::Cuda(0)));
+        assert_eq!("cuda:3".parse(), Ok(DeviceChoice::Cuda(3)));
+        for wrong in ["gpu", "cuda:", "cuda:x", "cuda:-1", "CPU"] {
+            assert!(wrong.parse::<DeviceChoice>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+        let typed =
+            ["zoo-runner", "resume", "runs/a", "--typed", "zoo", "--typed", "run", "--typed", "--resume"];
+        let Command::Resume(resume) = Arguments::parse_from(typed).command else { panic!() };
+        assert_eq!(resume.how.typed, ["zoo", "run", "--resume"]);
+    }
+}

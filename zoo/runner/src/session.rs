@@ -1,0 +1,184 @@
+//! One call of the runner, from its arguments to its exit code.
+
+use crate::arguments::{DeviceChoice, How, ResumeArguments, RunArguments};
+use crate::display::{Display, Out, verdict::verdict};
+use crate::{logging, machine};
+use anyhow::{Context, Result};
+use serde_json::json;
+use std::io::Read;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use zoo_engine::{RunError, RunOptions, StopFlag, with_causes};
+use zoo_record::{Environment, Exit, FinishedSeed, RunDir, RunResult, RunState};
+use zoo_schema::experiment::Experiment;
+
+/// `zoo-runner run`
+pub(crate) fn run(arguments: RunArguments) -> Exit {
+    let RunArguments { experiment, out, seeds, how } = arguments;
+    let json = how.json;
+    finish(json, &out, || {
+        let mut experiment = read_experiment(&experiment).map_err(wrong)?;
+        if let Some(seeds) = seeds {
+            experiment.seeds = seeds;
+        }
+        let session = Session::begin(&experiment, &out, how, Vec::new(), None)?;
+        let ended = zoo_engine::run(&experiment, session.options, session.display, &session.stop);
+        session.say.ended(&experiment, ended)
+    })
+}
+
+/// `zoo-runner resume`
+pub(crate) fn resume(arguments: ResumeArguments) -> Exit {
+    let ResumeArguments { run_dir: out, seeds, allow_changed_plugins, how } = arguments;
+    let json = how.json;
+    finish(json, &out, || {
+        let run_dir = RunDir::new(&out);
+        let experiment = zoo_engine::read_experiment(&run_dir).map_err(wrong)?;
+        let history = zoo_record::read_history(&run_dir.events()).map_err(failed)?;
+        let finished = zoo_record::finished_seeds(&history);
+        let before = Environment::read(&run_dir.environment()).ok();
+        let mut session = Session::begin(&experiment, &out, how, finished, before)?;
+        session.options.allow_changed = allow_changed_plugins;
+        let experiment = Experiment { seeds: seeds.unwrap_or(experiment.seeds), ..experiment };
+        let ended = zoo_engine::resume(session.options, seeds, session.display, &session.stop);
+        session.say.ended(&experiment, ended)
+    })
+}
+
+/// An error with the exit code that it ends in.
+struct Ended {
+    exit: Exit,
+    error: anyhow::Error,
+}
+
+fn wrong(error: impl Into<anyhow::Error>) -> Ended {
+    Ended { exit: Exit::Wrong, error: error.into() }
+}
+
+fn failed(error: impl Into<anyhow::Error>) -> Ended {
+    Ended { exit: Exit::Error, error: error.into() }
+}
+
+fn finish(json: bool, out: &Path, work: impl FnOnce() -> Result<Exit, Ended>) -> Exit {
+    match work() {
+        Ok(exit) => exit,
+        Err(Ended { exit, error }) => {
+            let message = with_causes(&*error);
+            Out::Error.line(&format!("error: {message}"));
+            if json {
+                let object = json!({ "run_dir": out, "state": RunState::Failed, "error": message });
+                Out::Standard.line(&object.to_string());
+            }
+            exit
+        }
+    }
+}
+
+fn read_experiment(path: &Path) -> Result<Experiment> {
+    let text = if path == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .context("cannot read the experiment from standard input")?;
+        text
+    } else {
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?
+    };
+    serde_json::from_str(&text)
+        .with_context(|| format!("{} is no experiment as `zoo` writes it", path.display()))
+}
+
+/// Everything that a run needs beside its experiment.
+struct Session {
+    options: RunOptions,
+    display: Display,
+    stop: StopFlag,
+    say: Say,
+}
+
+/// How the end is told.
+struct Say {
+    out: Out,
+    json: bool,
+}
+
+impl Session {
+    fn begin(
+        experiment: &Experiment,
+        out: &Path,
+        how: How,
+        finished: Vec<FinishedSeed>,
+        before: Option<Environment>,
+    ) -> Result<Self, Ended> {
+        let say = Say { out: if how.json { Out::Error } else { Out::Standard }, json: how.json };
+        let stop = StopFlag::new();
+        take_signals(&stop, out).map_err(failed)?;
+        let display = Display::new(experiment, finished, say.out);
+        logging::start(how.verbose, display.bars());
+        // A run that goes on computes where and with as many threads as it began: other sums round otherwise.
+        let choice = how.device.or_else(|| before.as_ref().and_then(|b| b.device.name.parse().ok()));
+        let (device, device_facts) = machine::choose(choice.unwrap_or(DeviceChoice::Auto)).map_err(wrong)?;
+        let threads = how.threads.or(before.as_ref().map(|b| b.threads).filter(|threads| *threads > 0));
+        let threads = threads.map_or_else(machine::cores, |threads| threads as usize);
+        zoo_torch::modes::set_threads(threads).map_err(failed)?;
+        let loader_threads =
+            how.loader_threads.map_or_else(|| machine::loader_threads(device), |count| count as usize);
+        let command = if how.typed.is_empty() { std::env::args().collect() } else { how.typed };
+        let options = RunOptions {
+            run_dir: out.to_owned(),
+            command,
+            device,
+            device_facts,
+            threads,
+            loader_threads,
+            cache: crate::assets::cache_folder(),
+            assets: crate::assets::source(how.offline),
+            allow_changed: false,
+            paranoid: how.paranoid,
+        };
+        Ok(Self { options, display, stop, say })
+    }
+}
+
+impl Say {
+    fn ended(&self, experiment: &Experiment, ended: Result<RunResult, RunError>) -> Result<Exit, Ended> {
+        let result = ended.map_err(|error| match error {
+            RunError::NotEmpty(_)
+            | RunError::NoRun(_)
+            | RunError::Claim { .. }
+            | RunError::CostsDiffer { .. }
+            | RunError::Nothing(_)
+            | RunError::FewerSeeds { .. } => wrong(error),
+            _ => failed(error),
+        })?;
+        let report = RunDir::new(&result.run_dir).report();
+        self.out.line(&verdict(experiment, &result, &report.display().to_string(), self.out.colours()));
+        if result.state == RunState::Stopped {
+            self.out.line(&format!("Stopped. To go on: zoo run --resume {}", result.run_dir));
+        }
+        if self.json {
+            Out::Standard.line(&serde_json::to_string(&result).map_err(failed)?);
+        }
+        Ok(match result.state {
+            RunState::Finished => Exit::of_claims(&result.claims),
+            RunState::Failed => Exit::Error,
+            RunState::Running | RunState::Stopped => Exit::Stopped,
+        })
+    }
+}
+
+/// The first Ctrl-C finishes the update and saves, the second ends at once.
+fn take_signals(stop: &StopFlag, out: &Path) -> Result<()> {
+    static ASKED: AtomicBool = AtomicBool::new(false);
+    let (stop, out) = (stop.clone(), out.display().to_string());
+    ctrlc::set_handler(move || {
+        if ASKED.swap(true, Ordering::SeqCst) {
+            std::process::exit(i32::from(Exit::Stopped.code()));
+        }
+        stop.stop();
+        Out::Error.line(&format!(
+            "\nFinishing the step and saving; again to end at once. To go on later: zoo run --resume {out}"
+        ));
+    })
+    .context("cannot take Ctrl-C")
+}
