@@ -121,6 +121,20 @@ impl Parse for CostArgument {
     }
 }
 
+/// `"encoder.embeddings" = "vocabulary * hidden"`: parameters below a name.
+struct PartArgument(String, String);
+
+impl Parse for PartArgument {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        let name: LitStr = input.parse()?;
+        input.parse::<Token![=]>()?;
+        let formula: LitStr = input.parse()?;
+        zoo_schema::formula::Formula::parse(&formula.value())
+            .map_err(|e| syn::Error::new(formula.span(), e))?;
+        Ok(Self(name.value(), formula.value()))
+    }
+}
+
 fn list<T: Parse>(input: ParseStream<'_>) -> Result<Vec<T>> {
     let inner;
     parenthesized!(inner in input);
@@ -191,6 +205,11 @@ impl Parse for Arguments {
                         *slot = Some(value.value());
                     }
                 }
+                "parts" => {
+                    for PartArgument(name, formula) in list(input)? {
+                        arguments.cost.parts.insert(name, formula);
+                    }
+                }
                 "random" => arguments.effects.random = true,
                 "state" => arguments.effects.state = true,
                 "parameters" => arguments.effects.parameters = true,
@@ -199,7 +218,7 @@ impl Parse for Arguments {
                 "stops_gradient" => arguments.effects.stops_gradient = true,
                 _ => {
                     let text = format!(
-                        "`{key}` is unknown here; known are name, inputs, outputs, count_inputs, sites, cost, writes, states, \
+                        "`{key}` is unknown here; known are name, inputs, outputs, count_inputs, sites, cost, parts, writes, states, \
                          random, state, parameters, loader, whole_update and stops_gradient"
                     );
                     return Err(syn::Error::new(key.span(), text));

@@ -3,6 +3,7 @@
 use crate::types::{ParameterType, PortType};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// The build facts of a plugin file, read before it is loaded.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -248,6 +249,10 @@ pub struct Cost {
     /// Floating point values alive at once, beside the kept ones, at the worst moment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workspace: Option<String>,
+    /// Number of parameters at or below a name (`encoder.embeddings`), of those names that other models
+    /// may share: with it, what is shared is counted once.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub parts: BTreeMap<String, String>,
 }
 
 impl Component {

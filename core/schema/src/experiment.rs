@@ -114,6 +114,59 @@ pub struct ArmCost {
     pub steps: f64,
     /// Examples seen in all phases.
     pub examples: f64,
+    /// What each phase costs, in their order, then each evaluation.
+    #[serde(default)]
+    pub parts: Vec<PartCost>,
+}
+
+/// Predicted cost of a phase or an evaluation.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PartCost {
+    /// The phase or evaluation.
+    pub name: String,
+    /// Floating point operations of one update, forward and backward, or of one batch of an evaluation.
+    pub flops: f64,
+    /// Memory at the worst moment.
+    pub memory: MemoryCost,
+}
+
+/// Predicted memory at the worst moment of a phase or evaluation, in numbers of values: what a value
+/// takes depends on device and precision. See [`MemoryCost::bytes`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MemoryCost {
+    /// Parameters of all models of the arm, shared ones once.
+    pub parameters: f64,
+    /// Gradients that are held: of the parameters that are trained, or were by the phase before.
+    pub gradients: f64,
+    /// Tensors that the optimizer keeps for them.
+    pub states: f64,
+    /// Values kept for the backward pass, of one part of an update; 0 without gradients.
+    pub activations: f64,
+    /// Values alive beside those at the worst moment.
+    pub workspace: f64,
+    /// Bytes of a batch, whole numbers and truth values included.
+    pub batch_bytes: f64,
+    /// Components whose schemas do not tell what they need: the prediction lacks them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<String>,
+}
+
+/// Batches that wait, beside the one that is computed: loader threads run ahead.
+const BATCHES_AHEAD: f64 = 2.0;
+
+impl MemoryCost {
+    /// Bytes that the arm needs at this moment beside what the process had before the arm began.
+    /// `narrow`: the forward pass runs in 16 bits, so that what is kept takes half; parameters, gradients
+    /// and states stay in 32.
+    pub fn bytes(&self, narrow: bool) -> f64 {
+        let kept = if narrow { 2.0 } else { 4.0 };
+        // The narrow copies of parameters live as long as the forward pass.
+        let copies = if narrow { 2.0 * self.parameters } else { 0.0 };
+        4.0 * (self.parameters + self.gradients + self.states)
+            + copies
+            + kept * (self.activations + self.workspace)
+            + (1.0 + BATCHES_AHEAD) * self.batch_bytes
+    }
 }
 
 /// A component with its parameters.

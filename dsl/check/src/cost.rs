@@ -1,10 +1,14 @@
 //! What an arm is predicted to cost, from the formulas of component schemas.
+//!
+//! Memory is predicted at the worst moment: the end of the forward pass, when everything that the
+//! backward pass needs is kept, with gradients and states of the optimizer from the update before.
 
 use crate::evaluate::ArmChecker;
 use crate::steps::{Built, inputs_of};
-use std::collections::HashMap;
-use zoo_schema::experiment::{ArmCost, Operation};
+use std::collections::{HashMap, HashSet};
+use zoo_schema::experiment::{ArmCost, Instance, MemoryCost, Operation, PartCost, Phase, StepGraph};
 use zoo_schema::formula::Formula;
+use zoo_schema::{Dtype, StateLayout};
 
 /// Costs of the phases checked so far.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +16,8 @@ pub(crate) struct Totals {
     pub(crate) cost: ArmCost,
     /// Why the floating point operations are not known, if so.
     pub(crate) unknown: Option<String>,
+    /// Evaluations, in their order; they stand after the phases.
+    evaluations: Vec<PartCost>,
 }
 
 /// The value of a schema's formula.
@@ -20,14 +26,23 @@ pub(crate) fn formula(text: &str, names: &HashMap<String, f64>) -> Result<f64, S
     parsed.evaluate(&|name| names.get(name).copied()).map_err(|e| e.to_string())
 }
 
+/// What of a step's graph is differentiated.
+struct Differentiated {
+    /// The loss needs it.
+    in_loss: Vec<bool>,
+    /// A trained parameter stands in it or before it.
+    trained: Vec<bool>,
+}
+
+impl Differentiated {
+    /// Whether a backward pass goes through the node.
+    fn backward(&self, node: usize) -> bool {
+        self.in_loss[node] && self.trained[node]
+    }
+}
+
 impl ArmChecker<'_> {
-    /// Adds what the updates of a phase cost: a trained call counts three forward passes (one
-    /// forward, two backward), one that needs no gradient counts one.
-    pub(crate) fn add_cost(&mut self, built: &Built, updates: f64, batch: f64) {
-        self.cost.cost.steps += updates;
-        self.cost.cost.examples += updates * batch;
-        let graph = &built.graph;
-        // A node is differentiated when a loss needs it and a trained parameter stands before it.
+    fn differentiated(&self, graph: &StepGraph, train: &[String]) -> Differentiated {
         let mut in_loss = vec![false; graph.nodes.len()];
         let mut open: Vec<usize> = graph.loss.iter().map(|t| t.value.node).collect();
         while let Some(node) = open.pop() {
@@ -41,46 +56,225 @@ impl ArmChecker<'_> {
             trained[i] = match &node.operation {
                 Operation::Call { instance, .. } => {
                     let schema = self.schemas.get(instance);
-                    let frozen = self.instances.iter().any(|x| x.name == *instance && x.frozen);
                     let stops = schema.is_some_and(|s| s.effects.stops_gradient);
-                    !stops && (before || schema.is_some_and(|s| s.effects.parameters) && !frozen)
+                    let own =
+                        schema.is_some_and(|s| s.effects.parameters) && self.is_trained(instance, train);
+                    !stops && (before || own)
                 }
                 Operation::Detach { .. } => false,
                 _ => before,
             };
         }
+        Differentiated { in_loss, trained }
+    }
+
+    /// Whether a phase that trains these names trains parameters of the instance, or of an adapter on it.
+    fn is_trained(&self, instance: &str, train: &[String]) -> bool {
+        let chosen = |name: &str| {
+            let frozen = self.instances.iter().any(|x| x.name == name && x.frozen);
+            let named = |path: &String| path.split('.').next() == Some(name);
+            !frozen && (train.is_empty() || train.iter().any(named))
+        };
+        let on_it = |other: &&Instance| other.on.as_ref().is_some_and(|sites| sites.instance == instance);
+        chosen(instance) || self.instances.iter().filter(on_it).any(|adapter| chosen(&adapter.name))
+    }
+
+    /// Adds what the updates of a phase cost: a trained call counts three forward passes (one
+    /// forward, two backward), one that needs no gradient counts one.
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) fn add_cost(
+        &mut self,
+        phase: &str,
+        built: &Built,
+        updates: f64,
+        batch: f64,
+        accumulate: f64,
+        train: &[String],
+        optimizer: &str,
+    ) {
+        self.cost.cost.steps += updates;
+        self.cost.cost.examples += updates * batch;
+        let graph = &built.graph;
+        let differentiated = self.differentiated(graph, train);
+        let mut flops = 0.0;
         for (i, node) in graph.nodes.iter().enumerate() {
             let Operation::Call { instance, .. } = &node.operation else { continue };
-            if !in_loss[i] {
+            if !differentiated.in_loss[i] {
                 continue;
             }
             let Some(text) = self.schemas.get(instance).and_then(|s| s.cost.flops.as_deref()) else {
                 continue;
             };
             match formula(text, &built.names[i]) {
-                Ok(flops) => {
-                    let passes = if trained[i] { 3.0 } else { 1.0 };
-                    self.cost.cost.train_flops += updates * passes * flops;
-                }
+                Ok(of_call) => flops += if differentiated.trained[i] { 3.0 } else { 1.0 } * of_call,
                 Err(reason) => {
                     self.cost.unknown.get_or_insert(format!("`{instance}`: {reason}"));
                 }
             }
         }
+        self.cost.cost.train_flops += updates * flops;
+        let mut memory = self.memory(built, Some(&differentiated), accumulate);
+        let names: HashSet<&str> = graph
+            .nodes
+            .iter()
+            .filter_map(|node| match &node.operation {
+                Operation::Call { instance, .. } => Some(instance.as_str()),
+                _ => None,
+            })
+            .collect();
+        let in_step = |x: &&Instance| {
+            names.contains(x.name.as_str())
+                || x.on.as_ref().is_some_and(|sites| names.contains(sites.instance.as_str()))
+        };
+        let trained: Vec<&Instance> =
+            self.instances.iter().filter(in_step).filter(|x| self.is_trained(&x.name, train)).collect();
+        memory.gradients = self.parameters(&trained);
+        let states = self.schemas.get(optimizer).map(|s| s.effects.states.as_slice()).unwrap_or_default();
+        // Factored states are too small to count.
+        let whole = states.iter().filter(|state| state.layout == StateLayout::Same).count();
+        memory.states = whole as f64 * memory.gradients;
+        self.cost.cost.parts.push(PartCost { name: phase.to_owned(), flops, memory });
     }
 
-    /// Adds up the parameters of every model.
-    pub(crate) fn add_parameters(&mut self) {
-        for instance in &self.instances {
-            let Some(text) = self.schemas.get(&instance.name).and_then(|s| s.cost.parameters.as_deref())
-            else {
-                continue;
-            };
-            let names =
-                instance.parameters.iter().filter_map(|(n, v)| Some((n.clone(), v.as_f64()?))).collect();
-            if let Ok(count) = formula(text, &names) {
-                self.cost.cost.parameters += count;
+    /// Adds what a batch of an evaluation costs.
+    pub(crate) fn add_evaluation_cost(&mut self, evaluation: &str, built: &Built) {
+        let mut flops = 0.0;
+        for (i, node) in built.graph.nodes.iter().enumerate() {
+            if let Operation::Call { instance, .. } = &node.operation
+                && let Some(text) = self.schemas.get(instance).and_then(|s| s.cost.flops.as_deref())
+            {
+                flops += formula(text, &built.names[i]).unwrap_or(0.0);
             }
         }
+        let memory = self.memory(built, None, 1.0);
+        self.cost.evaluations.push(PartCost { name: evaluation.to_owned(), flops, memory });
     }
+
+    /// Memory of one part of an update, or of a batch, without parameters and what belongs to them.
+    fn memory(&self, built: &Built, differentiated: Option<&Differentiated>, parts: f64) -> MemoryCost {
+        let graph = &built.graph;
+        let mut memory = MemoryCost::default();
+        let last_use = last_uses(graph);
+        // Values that are computed without gradients live until they are used last.
+        let mut alive = 0.0;
+        let mut released: Vec<Vec<f64>> = vec![Vec::new(); graph.nodes.len()];
+        for (i, node) in graph.nodes.iter().enumerate() {
+            let loader = match &node.operation {
+                Operation::Column { .. } => true,
+                Operation::Call { instance, .. } => {
+                    self.schemas.get(instance).is_some_and(|s| s.effects.loader)
+                }
+                _ => false,
+            };
+            if loader {
+                memory.batch_bytes +=
+                    built.outputs[i].iter().map(|(_, t, n)| width(*t) * n.unwrap_or(0.0)).sum::<f64>();
+                continue;
+            }
+            let floats: f64 = built.outputs[i]
+                .iter()
+                .filter(|(_, dtype, _)| dtype.has_shape() && *dtype != Dtype::Text)
+                .map(|(_, dtype, count)| width(*dtype) / 4.0 * count.unwrap_or(0.0))
+                .sum();
+            let backward = differentiated.is_some_and(|d| d.backward(i));
+            let mut workspace = 0.0;
+            let mut kept = floats;
+            if let Operation::Call { instance, .. } = &node.operation
+                && let Some(cost) = self.schemas.get(instance).map(|s| &s.cost)
+            {
+                let value = |text: Option<&str>| text.and_then(|text| formula(text, &built.names[i]).ok());
+                workspace = value(cost.workspace.as_deref()).unwrap_or(0.0);
+                if backward {
+                    match value(cost.activations.as_deref()) {
+                        Some(activations) => kept = activations.max(floats),
+                        None if self.schemas.get(instance).is_some_and(|s| s.effects.parameters) => {
+                            memory.unknown.push(instance.clone());
+                        }
+                        None => {}
+                    }
+                }
+            }
+            if backward {
+                memory.activations += kept;
+            } else {
+                alive += kept;
+                released[last_use[i].max(i)].push(kept);
+            }
+            memory.workspace = f64::max(memory.workspace, memory.activations + alive + workspace);
+            alive -= released[i].iter().sum::<f64>();
+        }
+        // The worst moment in all, of which the kept values are a part.
+        memory.workspace -= memory.activations;
+        memory.activations /= parts;
+        memory.workspace /= parts;
+        memory.batch_bytes /= parts;
+        memory
+    }
+
+    /// Parameters of these instances, shared ones once.
+    fn parameters(&self, of: &[&Instance]) -> f64 {
+        let mut sum = 0.0;
+        for instance in of {
+            let Some(schema) = self.schemas.get(&instance.name) else { continue };
+            let Some(text) = schema.cost.parameters.as_deref() else { continue };
+            let names: HashMap<String, f64> =
+                instance.parameters.iter().filter_map(|(n, v)| Some((n.clone(), v.as_f64()?))).collect();
+            let Ok(count) = formula(text, &names) else { continue };
+            sum += count;
+            for share in &instance.share {
+                // Of what is shared with one of these, only that one's is counted.
+                if of.iter().any(|other| other.name == share.instance)
+                    && let Some(part) = schema.cost.parts.get(&share.prefix)
+                {
+                    sum -= formula(part, &names).unwrap_or(0.0);
+                }
+            }
+        }
+        sum
+    }
+
+    /// Adds up the parameters of every model, and puts the parts in order.
+    pub(crate) fn finish_costs(&mut self, phases: &[Phase]) {
+        let all: Vec<&Instance> = self.instances.iter().collect();
+        let parameters = self.parameters(&all);
+        self.cost.cost.parameters = parameters;
+        // An evaluation after a phase finds its gradients and states.
+        let held = self.cost.cost.parts.iter().filter(|part| phases.iter().any(|p| p.name == part.name));
+        let held = held.map(|part| (part.memory.gradients, part.memory.states));
+        let (gradients, states) = held.fold((0.0, 0.0), |(a, b), (c, d)| (f64::max(a, c), f64::max(b, d)));
+        for mut part in std::mem::take(&mut self.cost.evaluations) {
+            (part.memory.gradients, part.memory.states) = (gradients, states);
+            self.cost.cost.parts.push(part);
+        }
+        for part in &mut self.cost.cost.parts {
+            part.memory.parameters = parameters;
+        }
+    }
+}
+
+/// Bytes of an element.
+fn width(dtype: Dtype) -> f64 {
+    match dtype {
+        Dtype::Float | Dtype::Any => 4.0,
+        Dtype::Int => 8.0,
+        Dtype::Bool => 1.0,
+        Dtype::Text | Dtype::Real | Dtype::Integer | Dtype::Bytes => 0.0,
+    }
+}
+
+/// For every node, the last one that uses it.
+fn last_uses(graph: &StepGraph) -> Vec<usize> {
+    let mut last = vec![0; graph.nodes.len()];
+    for (i, node) in graph.nodes.iter().enumerate() {
+        for input in inputs_of(&node.operation) {
+            last[input.node] = last[input.node].max(i);
+        }
+    }
+    // What is logged or minimised lives to the end.
+    let end = graph.nodes.len().saturating_sub(1);
+    let kept = graph.logs.iter().map(|l| l.value.node).chain(graph.loss.iter().map(|t| t.value.node));
+    for node in kept {
+        last[node] = end;
+    }
+    last
 }

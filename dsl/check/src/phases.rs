@@ -72,7 +72,7 @@ impl<'d> ArmChecker<'d> {
             }
         }
         self.keep_used(&phases, &evaluations);
-        self.add_parameters();
+        self.finish_costs(&phases);
         let item = self.definitions.arms.get(self.arm);
         Arm {
             name: item.map_or("main".to_owned(), |a| a.name.text.clone()),
@@ -387,7 +387,7 @@ impl<'d> ArmChecker<'d> {
             // The number of examples is known when the data is there; until then the cost is per epoch.
             Length::Epochs(epochs) => epochs,
         };
-        self.add_cost(&built, updates, batch);
+        self.add_cost(name, &built, updates, batch, accumulate, &train, &optimizer);
         Some(Phase {
             name: name.to_owned(),
             data,
@@ -530,7 +530,8 @@ impl<'d> ArmChecker<'d> {
         };
         let (step, _) = step?;
         let data = data?.ok()?;
-        let built = self.step(name, step?, &data, None, false)?;
+        let built = self.step(name, step?, &data, Some(batch), false)?;
+        self.add_evaluation_cost(name, &built);
         Some((
             Evaluation {
                 name: name.to_owned(),

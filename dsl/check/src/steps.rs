@@ -55,6 +55,8 @@ pub(crate) struct Built {
     pub(crate) graph: StepGraph,
     /// For every node: the values of names in cost formulas; none where a dimension is unknown.
     pub(crate) names: Vec<HashMap<String, f64>>,
+    /// For every node: its outputs, with element type and number of elements where that is known.
+    pub(crate) outputs: Vec<Vec<(String, Dtype, Option<f64>)>>,
     /// Kind and better-direction of every log, for metrics.
     pub(crate) logs: Vec<LogFacts>,
 }
@@ -230,7 +232,16 @@ impl<'d> ArmChecker<'d> {
         let kept = prune(&mut graph);
         let mut names = Vec::new();
         let mut edges = Vec::new();
+        let mut outputs = Vec::new();
         for (new, old) in kept.iter().enumerate() {
+            let sizes = builder.types[*old].iter().map(|(output, kind)| {
+                let shape = kind.shape.as_deref();
+                let elements = shape.and_then(|shape| {
+                    shape.iter().map(|size| builder.unknowns.value(size)).product::<Option<f64>>()
+                });
+                (output.clone(), kind.dtype, elements)
+            });
+            outputs.push(sizes.collect());
             let mut known = HashMap::new();
             if let Some(dimensions) = builder.dimensions.get(old) {
                 for (name, size) in dimensions.all() {
@@ -258,7 +269,7 @@ impl<'d> ArmChecker<'d> {
             graph: graph.clone(),
             edges,
         });
-        Some(Built { graph, names, logs: facts })
+        Some(Built { graph, names, outputs, logs: facts })
     }
 
     /// The columns of a data source as outputs of column nodes.
