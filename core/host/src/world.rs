@@ -682,7 +682,8 @@ impl Draft<'_> {
         let resolved = self.resolve()?;
         let checkpoint = self.checkpoint()?;
         let schema = &self.loaded.schema;
-        let seed_part = schema.effects.random.then_some(self.shared.run_seed);
+        // Streams are named by the instance, so the same component under another name draws differently.
+        let seed_part = schema.effects.random.then(|| json!([self.shared.run_seed, self.instance.name]));
         let shares: Vec<(String, String)> = self
             .instance
             .share
