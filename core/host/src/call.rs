@@ -297,7 +297,7 @@ fn check_outputs(
     wanted: &[bool],
     outs: &[zoo_abi::Value],
     lent: &mut Lent,
-    paranoid: bool,
+    (paranoid, by_name): (bool, bool),
     inputs: (&[Port], &[Slot<'_>]),
 ) -> std::result::Result<Vec<Option<Value>>, Fault> {
     let mut values = Vec::with_capacity(outs.len());
@@ -321,7 +321,10 @@ fn check_outputs(
     check_inputs(&mut sizes, inputs.0, inputs.1)?;
     for ((port, value), wanted) in outputs.iter().zip(&values).zip(wanted) {
         match value {
-            None if *wanted && !port.optional => return Err(Fault::OutputMissing(port.name.clone())),
+            // What the recipe goes on with by name must be there, optional or not.
+            None if *wanted && (by_name || !port.optional) => {
+                return Err(Fault::OutputMissing(port.name.clone()));
+            }
             None => {}
             Some(value) => {
                 sizes.check("output", port, repeats(port), value)?;
@@ -373,6 +376,7 @@ pub(crate) fn run(
     }
     check_inputs(&mut Sizes::new(&cell.sizes), &inputs, &slots).map_err(plain)?;
     let outputs = output_ports(cell, method);
+    let by_name = wanted.is_none() && method == method::CALL && matches!(scope.wanted, Wanted::Only(_));
     let wanted = wanted.unwrap_or_else(|| match (&scope.wanted, method) {
         (Wanted::Only(names), method::CALL) => outputs.iter().map(|o| names.contains(&o.name)).collect(),
         _ => vec![true; outputs.len()],
@@ -417,9 +421,9 @@ pub(crate) fn run(
         let (fault, help, at) = fault_of(code, said, Some(&running));
         return Err(fail(fault, help, at));
     }
-    let values =
-        check_outputs(outputs, &cell.sizes, &wanted, &outs, &mut lent, shared.paranoid, (&inputs, &slots))
-            .map_err(plain)?;
+    let modes = (shared.paranoid, by_name);
+    let values = check_outputs(outputs, &cell.sizes, &wanted, &outs, &mut lent, modes, (&inputs, &slots))
+        .map_err(plain)?;
     for (place, tensor, version) in before {
         if zoo_torch::tensor::version(tensor).is_ok_and(|now| now != version) {
             return Err(plain(Fault::InputWritten(inputs[place].name.clone())));

@@ -105,6 +105,13 @@ pub(crate) struct Said {
 /// # Safety
 /// As for [`take_owned`].
 pub(crate) unsafe fn take_error(mut error: zoo_abi::Error) -> Said {
+    // One allocation under two names would be freed twice.
+    for (first, second) in [(0, 1), (0, 2), (1, 2)] {
+        let parts = [&mut error.message, &mut error.help, &mut error.at];
+        if !parts[first].ptr.is_null() && parts[first].ptr == parts[second].ptr {
+            *[&mut error.message, &mut error.help, &mut error.at][second] = empty_owned();
+        }
+    }
     let part = |owned: &mut Owned| {
         // SAFETY: as the caller vouches.
         let bytes = unsafe { take_owned(owned) }.unwrap_or_default();
@@ -270,8 +277,8 @@ pub(crate) fn asked(wanted: &[bool]) -> Vec<zoo_abi::Value> {
         .collect()
 }
 
-/// Takes over an output. `seen` holds the handles that cannot be a new tensor: those of the inputs
-/// and of other outputs; taking one of them would free it twice.
+/// Takes over an output. `seen` holds the addresses that cannot be new: handles of the inputs, and
+/// what other outputs gave; taking one of them would free it twice.
 ///
 /// # Safety
 /// The value was written by a plugin as an output and is not used again.
@@ -306,6 +313,9 @@ pub(crate) unsafe fn take(
                 if owned.is_null() {
                     return Err("has bytes at a null pointer".to_owned());
                 }
+                if !seen.insert(owned as usize) {
+                    return Err("is given twice".to_owned());
+                }
                 // The `Owned` lies in the sender's memory and goes with its bytes: nothing of it may
                 // be touched after `free`.
                 let (ptr, len, free) = ((*owned).ptr, (*owned).len, (*owned).free);
@@ -327,6 +337,9 @@ pub(crate) unsafe fn take(
                 let list = value.payload.list;
                 if list.is_null() {
                     return Err("is a list at a null pointer".to_owned());
+                }
+                if !seen.insert(list as usize) {
+                    return Err("is given twice".to_owned());
                 }
                 let (ptr, len, free) = ((*list).ptr, (*list).len, (*list).free);
                 if len > LIST_LIMIT || (ptr.is_null() && len > 0) {

@@ -23,7 +23,10 @@ impl Value {
     /// What it is, for messages.
     pub fn describe(&self) -> String {
         match self {
-            Self::Tensor(tensor) => format!("a tensor of {:?} {:?}", tensor.f_kind().ok(), tensor.size()),
+            Self::Tensor(tensor) => match tensor.f_kind() {
+                Ok(kind) => format!("a tensor of {kind:?} {:?}", tensor.size()),
+                Err(_) => "a tensor of unknown type".to_owned(),
+            },
             Self::Int(_) => "a whole number".to_owned(),
             Self::Real(_) => "a number".to_owned(),
             Self::Bytes(_) => "a blob".to_owned(),

@@ -2,7 +2,7 @@
 //! checkpoint, or the load is an error.
 
 use crate::error::{WeightsFault, nearest};
-use safetensors::tensor::{Dtype, Metadata, SafeTensors};
+use safetensors::tensor::{Dtype, Metadata};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
@@ -59,13 +59,17 @@ impl Shard {
         if size > HEADER_LIMIT || size.saturating_add(8) > length {
             return Err(fail(format!("its header claims {size} bytes")));
         }
-        let mut bytes = head.to_vec();
+        let mut bytes = Vec::new();
         file.take(size).read_to_end(&mut bytes).map_err(|e| fail(e.to_string()))?;
-        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| fail(e.to_string()))?;
+        // Only the header is read here, the tensors one by one when they are asked for.
+        let metadata: Metadata = serde_json::from_slice(&bytes).map_err(|e| fail(e.to_string()))?;
         let start = 8 + size;
         let end = metadata.tensors().values().map(|info| info.data_offsets.1 as u64).max().unwrap_or(0);
-        if start + end != length {
-            return Err(fail(format!("it is {length} bytes long and its header says {}", start + end)));
+        if start.checked_add(end) != Some(length) {
+            return Err(fail(format!(
+                "it is {length} bytes long and its header says {}",
+                start.saturating_add(end)
+            )));
         }
         let file = File::open(path).map_err(|e| fail(e.to_string()))?;
         Ok(Self { path: path.to_owned(), file, start, metadata })

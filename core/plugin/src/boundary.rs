@@ -97,6 +97,17 @@ fn drain_torch_error() -> Option<String> {
     }
 }
 
+/// The first line of a panic's text. An `unwrap` of libtorch's error shows it in debug form, with
+/// thirty C++ frames after an escaped line end.
+fn panic_line(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    let line = line.split("\\nException raised from").next().unwrap_or_default();
+    match line.split_once("on an `Err` value: Torch(\"") {
+        Some((_, reason)) => format!("libtorch: {}", reason.trim_end_matches("\")")),
+        None => line.to_owned(),
+    }
+}
+
 /// Runs `body`; a panic becomes [`status::PANIC`], an error its status, with the texts filled in.
 fn guard(error: *mut zoo_abi::Error, body: impl FnOnce() -> Result<()>) -> i32 {
     let outcome = catch_unwind(AssertUnwindSafe(body));
@@ -116,7 +127,7 @@ fn guard(error: *mut zoo_abi::Error, body: impl FnOnce() -> Result<()>) -> i32 {
                 .map(String::as_str)
                 .or_else(|| payload.downcast_ref::<&str>().copied())
                 .unwrap_or("a panic without a text");
-            let line = text.lines().next().unwrap_or_default();
+            let line = panic_line(text);
             let place = PANIC_PLACE.with(|slot| slot.borrow_mut().take());
             let place = place.map(|p| format!(" ({p})")).unwrap_or_default();
             Error { status: status::PANIC, ..Error::new(format!("panicked: {line}{place}")) }

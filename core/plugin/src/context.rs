@@ -104,6 +104,20 @@ pub struct Description {
     pub parameters: serde_json::Map<String, serde_json::Value>,
     /// Names of its outputs; for data, of its columns.
     pub outputs: Vec<String>,
+    /// For an adapter's instance: the site that it acts on.
+    #[serde(default)]
+    pub site: Option<SiteSizes>,
+}
+
+/// A site that an adapter acts on.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct SiteSizes {
+    /// Its name, `layers.3.attention.query`.
+    pub name: String,
+    /// Size of the last dimension of its input, where the model's schema tells.
+    pub input: Option<i64>,
+    /// Size of the last dimension of its output, where the model's schema tells.
+    pub output: Option<i64>,
 }
 
 /// libtorch's number of an element type.
@@ -330,6 +344,12 @@ impl Build<'_> {
     /// A tensor that is saved but not trained.
     pub fn buffer(&mut self, name: &str, shape: &[i64], kind: Kind, init: Init) -> Result<Tensor> {
         self.make(name, shape, kind, init, false)
+    }
+
+    /// For an adapter: the site that this instance acts on.
+    pub fn site(&self) -> Option<SiteSizes> {
+        // Handle 0 is the instance itself.
+        self.raw.describe(Handle(0)).ok()?.site
     }
 
     /// The path on this machine of an asset (`file:`, `https:`, `hf:`, `pypi:`), fetched and

@@ -53,7 +53,7 @@ mod log;
 mod values;
 
 pub use component::{Component, Ports, Registration};
-pub use context::{Build, Call, Description, Handle, Init, Varying};
+pub use context::{Build, Call, Description, Handle, Init, SiteSizes, Varying};
 pub use error::{Error, Result};
 pub use inventory;
 pub use layers::{Embedding, LayerNorm, Linear, dropout};
