@@ -136,16 +136,18 @@ pub struct PartCost {
 pub struct MemoryCost {
     /// Parameters of all models of the arm, shared ones once.
     pub parameters: f64,
-    /// Gradients that are held: of the parameters that are trained, or were by the phase before.
-    pub gradients: f64,
-    /// Tensors that the optimizer keeps for them.
+    /// Tensors that the optimizer keeps for trained parameters; 0 in an evaluation.
     pub states: f64,
+    /// Gradients of trained parameters; 0 in an evaluation.
+    pub gradients: f64,
     /// Values kept for the backward pass, of one part of an update; 0 without gradients.
     pub activations: f64,
-    /// Values alive beside those at the worst moment.
+    /// Values alive beside those at the worst moment of the forward pass.
     pub workspace: f64,
     /// Bytes of a batch, whole numbers and truth values included.
     pub batch_bytes: f64,
+    /// Parts that an update is computed in: with several, gradients of one wait for the next.
+    pub accumulate: f64,
     /// Components whose schemas do not tell what they need: the prediction lacks them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unknown: Vec<String>,
@@ -155,16 +157,30 @@ pub struct MemoryCost {
 const BATCHES_AHEAD: f64 = 2.0;
 
 impl MemoryCost {
-    /// Bytes that the arm needs at this moment beside what the process had before the arm began.
+    /// Bytes that the arm needs at the worst moment, beside what the process had before the arm began.
     /// `narrow`: the forward pass runs in 16 bits, so that what is kept takes half; parameters, gradients
     /// and states stay in 32.
+    ///
+    /// ```
+    /// # use zoo_schema::experiment::MemoryCost;
+    /// let memory = MemoryCost {
+    ///     parameters: 100.0, states: 200.0, gradients: 100.0, activations: 1000.0, accumulate: 1.0,
+    ///     ..MemoryCost::default()
+    /// };
+    /// // Gradients come into being while what the forward pass kept goes.
+    /// assert_eq!(memory.bytes(false), 4.0 * (100.0 + 200.0 + 1000.0));
+    /// assert_eq!(MemoryCost { activations: 10.0, ..memory }.bytes(false), 4.0 * (100.0 + 200.0 + 100.0));
+    /// ```
     pub fn bytes(&self, narrow: bool) -> f64 {
         let kept = if narrow { 2.0 } else { 4.0 };
         // The narrow copies of parameters live as long as the forward pass.
         let copies = if narrow { 2.0 * self.parameters } else { 0.0 };
-        4.0 * (self.parameters + self.gradients + self.states)
-            + copies
-            + kept * (self.activations + self.workspace)
+        let gradients = 4.0 * self.gradients;
+        let waiting = if self.accumulate > 1.0 { gradients } else { 0.0 };
+        let forward = copies + kept * (self.activations + self.workspace);
+        4.0 * (self.parameters + self.states)
+            + waiting
+            + forward.max(gradients)
             + (1.0 + BATCHES_AHEAD) * self.batch_bytes
     }
 }

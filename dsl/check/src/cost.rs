@@ -208,6 +208,7 @@ impl ArmChecker<'_> {
         memory.activations /= parts;
         memory.workspace /= parts;
         memory.batch_bytes /= parts;
+        memory.accumulate = parts;
         memory
     }
 
@@ -238,12 +239,11 @@ impl ArmChecker<'_> {
         let all: Vec<&Instance> = self.instances.iter().collect();
         let parameters = self.parameters(&all);
         self.cost.cost.parameters = parameters;
-        // An evaluation after a phase finds its gradients and states.
+        // An evaluation after a phase, or in the middle, finds the states of its optimizer.
         let held = self.cost.cost.parts.iter().filter(|part| phases.iter().any(|p| p.name == part.name));
-        let held = held.map(|part| (part.memory.gradients, part.memory.states));
-        let (gradients, states) = held.fold((0.0, 0.0), |(a, b), (c, d)| (f64::max(a, c), f64::max(b, d)));
+        let states = held.map(|part| part.memory.states).fold(0.0, f64::max);
         for mut part in std::mem::take(&mut self.cost.evaluations) {
-            (part.memory.gradients, part.memory.states) = (gradients, states);
+            part.memory.states = states;
             self.cost.cost.parts.push(part);
         }
         for part in &mut self.cost.cost.parts {

@@ -18,7 +18,7 @@ use zoo_record::{
     ArmSummary, Device, Event, FanOut, FinishedSeed, Lock, Recorder, RunDir, RunResult, RunStarted, RunState,
     Sink, Versions, write_atomic,
 };
-use zoo_schema::experiment::{Arm, Experiment};
+use zoo_schema::experiment::{Arm, Experiment, Phase, Precision};
 use zoo_statistics::{Judgement, Results};
 
 /// Where and how a run is computed; none of it changes what comes out but for rounding.
@@ -369,8 +369,21 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn planned_memory(&self, _arm: &Arm) -> Vec<PlannedMemory> {
-        Vec::new()
+    /// What the checker predicts, for the device and precision of this run.
+    fn planned_memory(&self, arm: &Arm) -> Vec<PlannedMemory> {
+        let narrow = |phase: &Phase| match phase.precision {
+            Precision::Float32 => false,
+            Precision::Bfloat16 | Precision::Float16 => true,
+            Precision::Auto => self.options.device.is_cuda(),
+        };
+        let parts = arm.cost.parts.iter().filter(|part| part.memory.unknown.is_empty());
+        parts
+            .map(|part| {
+                // An evaluation is computed as the phases are.
+                let phase = arm.phases.iter().find(|phase| phase.name == part.name).or(arm.phases.last());
+                PlannedMemory { part: part.name.clone(), bytes: part.memory.bytes(phase.is_some_and(narrow)) }
+            })
+            .collect()
     }
 
     /// Assets come as arms ask for them.
