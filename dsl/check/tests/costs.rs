@@ -1,5 +1,7 @@
 //! What arms cost, computed by hand for a small recipe.
 
+#![allow(clippy::unwrap_used)]
+
 use serde_json::json;
 use zoo_check::{Catalogue, Input, Plugin, check};
 use zoo_schema::Component;
