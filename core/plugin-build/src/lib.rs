@@ -46,7 +46,9 @@ pub fn configure_host() {
     }
 }
 
-fn facts() {
+/// Only the build facts, for a program that compares plugins without linking libtorch:
+/// `ZOO_LIBTORCH_VERSION`, `ZOO_TARGET` and `ZOO_COMPILER` reach the crate as variables of the compiler.
+pub fn facts() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=LIBTORCH");
     println!("cargo::rerun-if-env-changed=LIBTORCH_USE_PYTORCH");

@@ -1,0 +1,330 @@
+//! What can be typed.
+
+use clap::builder::Styles;
+use clap::builder::styling::AnsiColor;
+use clap::{Args, ColorChoice, Parser, Subcommand};
+use std::path::PathBuf;
+use zoo_record::Exit;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+fn exit_codes() -> String {
+    let mut text = "Exit codes:".to_owned();
+    for exit in Exit::ALL {
+        text.push_str(&format!("\n  {:>3}  {}", exit.code(), exit.meaning()));
+    }
+    text
+}
+
+/// Runs papers: a recipe names the components, the arms and the claim; zoo checks it, trains the arms
+/// over seeds and judges the claim.
+#[derive(Debug, Parser)]
+#[command(name = "zoo", version, styles = STYLES, max_term_width = 100, after_help = exit_codes())]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// A plugin file, or a folder of them; before every other place [repeatable]
+    #[arg(long, global = true, value_name = "PATH", help_heading = "Global options")]
+    pub(crate) plugin: Vec<PathBuf>,
+
+    /// When to use colours; `NO_COLOR` is honoured
+    #[arg(
+        long,
+        visible_alias = "colour",
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        help_heading = "Global options"
+    )]
+    pub(crate) color: ColorChoice,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Run(Run),
+    Check(Check),
+    Explain(Explain),
+    Why(Why),
+    Plan(Plan),
+    Graph(Graph),
+    Report(Report),
+    Bench(Bench),
+    #[command(subcommand)]
+    Plugin(Plugin),
+    Schema(Schema),
+}
+
+/// What narrows or changes a recipe.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Choice {
+    /// The profile in force
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+
+    /// Only this arm [repeatable]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) arm: Vec<String>,
+
+    /// A value of your own, stronger than recipe, profile and arm: `--set disc.layers=2` [repeatable]
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+/// Check a recipe, train every arm over the seeds, judge the claims
+///
+/// Without `--profile` the profile `mini` is taken where the recipe has one. Everything is written to
+/// a run directory: metrics, checkpoints, the lock, `result.json` and `report.html`.
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// The recipe
+    #[arg(required_unless_present = "resume", value_name = "RECIPE")]
+    pub(crate) recipe: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) choice: Choice,
+
+    /// Seeds of every arm, instead of what the claims ask for
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) seeds: Option<u64>,
+
+    /// The run directory; `runs/PAPER-PROFILE-N` otherwise
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+
+    /// Go on where the run in this directory was stopped or killed; more `--seeds` add to it
+    #[arg(
+        long,
+        value_name = "DIR",
+        conflicts_with_all = ["recipe", "profile", "arm", "set", "out"]
+    )]
+    pub(crate) resume: Option<PathBuf>,
+
+    /// Go on although plugins or libtorch are not those that the run began with
+    #[arg(long, requires = "resume")]
+    pub(crate) allow_changed_plugins: bool,
+
+    #[command(flatten)]
+    pub(crate) how: How,
+}
+
+/// How to compute and what to print; the runner's own options.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct How {
+    /// Where to compute: `auto`, `cpu`, `cuda` or `cuda:N`
+    #[arg(long, value_name = "DEVICE", value_parser = device)]
+    pub(crate) device: Option<String>,
+
+    /// Threads of libtorch; all cores otherwise
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1024))]
+    pub(crate) threads: Option<u64>,
+
+    /// Threads that prepare batches; their number changes no result
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=256))]
+    pub(crate) loader_threads: Option<u64>,
+
+    /// Use nothing that is not on this machine
+    #[arg(long)]
+    pub(crate) offline: bool,
+
+    /// Look for values that are no numbers after every call of a component; slow
+    #[arg(long)]
+    pub(crate) paranoid: bool,
+
+    /// The last line on the standard output is the result as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Also tell what plugins log; twice for details
+    #[arg(long, short, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+fn device(text: &str) -> Result<String, String> {
+    let card = text.strip_prefix("cuda:").is_some_and(|number| number.parse::<u16>().is_ok());
+    if card || ["auto", "cpu", "cuda"].contains(&text) {
+        return Ok(text.to_owned());
+    }
+    Err("devices are `auto`, `cpu`, `cuda` and `cuda:0`, `cuda:1`, …".to_owned())
+}
+
+/// Check recipes, each under all of its profiles, without running anything
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// The recipes; `-` is the standard input
+    #[arg(required = true, value_name = "RECIPE")]
+    pub(crate) recipes: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) choice: Choice,
+
+    /// One line a message: `file:line:column: error[Z0304]: …`
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) short: bool,
+
+    /// Messages as JSON, with the edits that mend them
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Explain a message's code, a component, a plugin or a kind of component
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// `Z0304`, `transformer.masked_lm`, `zoo-transformer`, `objective`; a list of all without it
+    #[arg(value_name = "SUBJECT")]
+    pub(crate) subject: Option<String>,
+
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Say where a value of a recipe comes from, layer by layer
+#[derive(Debug, Args)]
+pub(crate) struct Why {
+    /// The recipe
+    #[arg(value_name = "RECIPE")]
+    pub(crate) recipe: PathBuf,
+
+    /// What to ask about: `mask_rate`, `discriminator.layers`, `pretrain.steps`; everything without it
+    #[arg(value_name = "PATH")]
+    pub(crate) path: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) choice: Choice,
+
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Predict what every arm costs: parameters, operations, memory, time
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    /// The recipe
+    #[arg(value_name = "RECIPE")]
+    pub(crate) recipe: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) choice: Choice,
+
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Draw the typed graphs of a recipe's steps
+#[derive(Debug, Args)]
+pub(crate) struct Graph {
+    /// The recipe
+    #[arg(value_name = "RECIPE")]
+    pub(crate) recipe: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) choice: Choice,
+
+    /// Only the step of this phase or evaluation
+    #[arg(long, value_name = "NAME")]
+    pub(crate) of: Option<String>,
+
+    /// Graphviz text
+    #[arg(long, conflicts_with = "svg")]
+    pub(crate) dot: bool,
+
+    /// A picture
+    #[arg(long)]
+    pub(crate) svg: bool,
+
+    /// Write to this file instead of the standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// Write `report.html` of a run again, from the files of the run alone
+#[derive(Debug, Args)]
+pub(crate) struct Report {
+    /// The run directory
+    #[arg(value_name = "RUN_DIR")]
+    pub(crate) run_dir: PathBuf,
+
+    /// Write to this file instead of `report.html` in the run directory; `-` is the standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// Measure the steady speed of an arm
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// The recipe
+    #[arg(value_name = "RECIPE")]
+    pub(crate) recipe: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) choice: Choice,
+
+    /// Updates that are measured
+    #[arg(long, value_name = "N", default_value = "50", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) steps: u64,
+
+    #[command(flatten)]
+    pub(crate) how: How,
+}
+
+/// See the plugins in reach
+#[derive(Debug, Subcommand)]
+pub(crate) enum Plugin {
+    /// List the plugins in reach with their components
+    List {
+        /// Also those beside this recipe
+        #[arg(value_name = "RECIPE")]
+        recipe: Option<PathBuf>,
+
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say where plugins are looked for, what each file is made for, and why a file is refused
+    Doctor {
+        /// Also those beside this recipe
+        #[arg(value_name = "RECIPE")]
+        recipe: Option<PathBuf>,
+
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Print the schemas of all components as JSON, for editors and tools
+#[derive(Debug, Args)]
+pub(crate) struct Schema {
+    /// Only this component
+    #[arg(value_name = "COMPONENT")]
+    pub(crate) component: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definitions_are_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn devices() {
+        for good in ["auto", "cpu", "cuda", "cuda:3"] {
+            assert!(device(good).is_ok(), "{good}");
+        }
+        for bad in ["gpu", "cuda:", "cuda:-1", "cuda:x", ""] {
+            assert!(device(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The commands, a module each.
+
+pub(crate) mod check;
+pub(crate) mod explain;
+pub(crate) mod graph;
+pub(crate) mod plan;
+pub(crate) mod plugin;
+pub(crate) mod reference;
+pub(crate) mod report;
+pub(crate) mod run;
+pub(crate) mod schema;
+pub(crate) mod why;

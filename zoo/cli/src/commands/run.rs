@@ -1,0 +1,163 @@
+//! `zoo run` and `zoo bench`: check, then hand over to `zoo-runner`.
+
+use crate::arguments::{Arguments, Bench, Choice, How, Run};
+use crate::error::{Wrong, system};
+use crate::recipe::{Recipe, catalogue, plugin_options, show_messages};
+use crate::terminal::Terminal;
+use anyhow::{Context, Result, anyhow};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{Seek, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use zoo_record::{Exit, RunDir, file_name};
+use zoo_schema::experiment::Experiment;
+
+pub(crate) fn run(command: &Run, arguments: &Arguments, terminal: &mut Terminal) -> Result<Exit> {
+    if let Some(run_dir) = &command.resume {
+        if !RunDir::new(run_dir).experiment().is_file() {
+            return Err(Wrong::new(format!("`{}` is no run that could go on", run_dir.display()))
+                .help("name the folder that `zoo run` has written, `runs/electra-mini-1` for example")
+                .into());
+        }
+        let mut words: Vec<OsString> = vec!["resume".into(), run_dir.into()];
+        option(&mut words, "--seeds", command.seeds);
+        words.extend(command.allow_changed_plugins.then(|| "--allow-changed-plugins".into()));
+        return hand_over(words, &command.how, None);
+    }
+    let Some(path) = &command.recipe else {
+        return Err(Wrong::new("no recipe is named").into());
+    };
+    let recipe = Recipe::read(path)?;
+    let choice = recipe.with_profile(&command.choice, terminal);
+    let Some(experiment) = checked(&recipe, &choice, command.seeds, arguments, terminal)? else {
+        return Ok(Exit::Wrong);
+    };
+    let folder = run_folder(command.out.as_deref(), &experiment, path)?;
+    let words = ["run", "--experiment", "-", "--out"].map(OsString::from);
+    let words = words.into_iter().chain([folder.into()]).collect();
+    hand_over(words, &command.how, Some(&experiment))
+}
+
+pub(crate) fn bench(command: &Bench, arguments: &Arguments, terminal: &mut Terminal) -> Result<Exit> {
+    let recipe = Recipe::read(&command.recipe)?;
+    let choice = recipe.with_profile(&command.choice, terminal);
+    let Some(experiment) = checked(&recipe, &choice, Some(1), arguments, terminal)? else {
+        return Ok(Exit::Wrong);
+    };
+    let mut words: Vec<OsString> = ["bench", "--experiment", "-"].map(OsString::from).into();
+    option(&mut words, "--steps", Some(command.steps));
+    hand_over(words, &command.how, Some(&experiment))
+}
+
+/// The experiment, complete with the hashes of its plugins; none when the recipe is wrong, which has then
+/// been said.
+fn checked(
+    recipe: &Recipe,
+    choice: &Choice,
+    seeds: Option<u64>,
+    arguments: &Arguments,
+    terminal: &mut Terminal,
+) -> Result<Option<Experiment>> {
+    let found = zoo_discovery::discover(&plugin_options(arguments, Some(&recipe.folder)));
+    let checked = recipe.check(&catalogue(&found), choice, seeds);
+    show_messages(&checked.diagnostics, &checked.sources, terminal);
+    let Some(mut experiment) = checked.experiment else { return Ok(None) };
+    for used in &mut experiment.plugins {
+        let Some(plugin) = found.plugin(&used.name) else { continue };
+        used.hash = plugin.hash().with_context(|| format!("`{}` cannot be read", used.path))?.to_owned();
+        // The run may go on from another folder.
+        used.path = plugin.path.canonicalize().unwrap_or_else(|_| plugin.path.clone()).display().to_string();
+    }
+    Ok(Some(experiment))
+}
+
+/// A folder of its own for the run.
+fn run_folder(out: Option<&Path>, experiment: &Experiment, recipe: &Path) -> Result<PathBuf> {
+    if let Some(out) = out {
+        let taken = out.is_file() || out.read_dir().is_ok_and(|mut entries| entries.next().is_some());
+        if taken {
+            let wrong = Wrong::new(format!("`{}` is not empty", out.display()));
+            let help = if RunDir::new(out).experiment().is_file() {
+                format!(
+                    "`zoo run --resume {}` goes on with the run in it; a new run needs a new folder",
+                    out.display()
+                )
+            } else {
+                "a run needs a folder of its own".to_owned()
+            };
+            return Err(wrong.help(help).into());
+        }
+        std::fs::create_dir_all(out)
+            .map_err(|error| anyhow!("`{}` cannot be made: {}", out.display(), system(&error)))?;
+        return Ok(out.to_owned());
+    }
+    let name = match experiment.paper.name.as_str() {
+        "" => recipe.file_stem().map_or("recipe".to_owned(), |stem| stem.to_string_lossy().into_owned()),
+        name => name.to_owned(),
+    };
+    let profile = experiment.profile.as_deref().unwrap_or("default");
+    let stem = file_name(&format!("{name}-{profile}"));
+    let runs = PathBuf::from("runs");
+    std::fs::create_dir_all(&runs).map_err(|error| anyhow!("`runs` cannot be made: {}", system(&error)))?;
+    for number in 1..=1_000_000_u32 {
+        let folder = runs.join(format!("{stem}-{number}"));
+        // Making it is what reserves it: another run may look for a name at the same moment.
+        match std::fs::create_dir(&folder) {
+            Ok(()) => return Ok(folder),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(anyhow!("`{}` cannot be made: {}", folder.display(), system(&error))),
+        }
+    }
+    Err(anyhow!("`runs` has a million runs of `{stem}`; name a folder with `--out`"))
+}
+
+fn option(words: &mut Vec<OsString>, name: &str, value: Option<u64>) {
+    if let Some(value) = value {
+        words.extend([name.into(), value.to_string().into()]);
+    }
+}
+
+/// Becomes the runner: signals reach it, and its exit code is ours. It reads the experiment from its
+/// standard input.
+fn hand_over(mut words: Vec<OsString>, how: &How, experiment: Option<&Experiment>) -> Result<Exit> {
+    let own = std::env::current_exe().context("the folder of the running program is not known")?;
+    let runner = own.with_file_name("zoo-runner");
+    if !runner.is_file() {
+        return Err(Wrong::new(format!("`{}` is not there; it is what computes", runner.display()))
+            .help("build it: cargo build --release")
+            .into());
+    }
+    if let Some(device) = &how.device {
+        words.extend(["--device".into(), device.into()]);
+    }
+    option(&mut words, "--threads", how.threads);
+    option(&mut words, "--loader-threads", how.loader_threads);
+    for (name, given) in [("--offline", how.offline), ("--paranoid", how.paranoid), ("--json", how.json)] {
+        words.extend(given.then(|| name.into()));
+    }
+    words.extend((0..how.verbose).map(|_| "--verbose".into()));
+    for typed in std::env::args_os() {
+        words.extend(["--typed".into(), typed]);
+    }
+    let mut command = Command::new(&runner);
+    command.args(words);
+    if let Some(experiment) = experiment {
+        command.stdin(nameless_file(&serde_json::to_vec(experiment)?)?);
+    }
+    let error = command.exec();
+    Err(anyhow!("`{}` cannot be started: {}", runner.display(), system(&error)))
+}
+
+/// A file without a name that holds these bytes, to be read from the beginning: it is gone when its last
+/// reader ends, however that ends.
+fn nameless_file(bytes: &[u8]) -> Result<File> {
+    let path = std::env::temp_dir().join(format!("zoo-{}-experiment.json", std::process::id()));
+    let mut options = File::options();
+    let made = options.read(true).write(true).create_new(true).open(&path);
+    let mut file = made.with_context(|| format!("`{}` cannot be made", path.display()))?;
+    std::fs::remove_file(&path).with_context(|| format!("`{}` cannot be removed", path.display()))?;
+    file.write_all(bytes).and_then(|()| file.rewind()).context("the experiment cannot be written")?;
+    Ok(file)
+}
