@@ -134,6 +134,9 @@ impl<'d> ArmChecker<'d> {
         if self.definitions.broken.contains(&full) {
             return Value::Unknown;
         }
+        if name == "none" {
+            return Value::None;
+        }
         let known: Vec<String> = self
             .definitions
             .all_names()

@@ -272,7 +272,7 @@ impl<'d> ArmChecker<'d> {
                 match self.value(expression, Site { scope: &scope, path }) {
                     Value::Asset(uri) => Some(uri),
                     Value::Text(file) => Some(format!("file:{file}")),
-                    Value::Unknown => None,
+                    Value::None | Value::Unknown => None,
                     other => {
                         self.error(
                             Diagnostic::error(codes::WRONG_TYPE, "`weights` takes an asset")
@@ -393,6 +393,9 @@ impl<'d> ArmChecker<'d> {
                     .help("give it a number"),
             );
             return None;
+        }
+        if value == Value::None && parameter.optional {
+            return Some(Json::Null);
         }
         // A number stands for a list of one where a list is asked for? No: lists are written as lists.
         self.converted(&value, &parameter.kind, expression, &format!("`{}`", parameter.name))

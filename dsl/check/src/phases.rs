@@ -196,7 +196,8 @@ impl<'d> ArmChecker<'d> {
         let (expression, scope) = self.in_force(&path, base)?;
         let value =
             self.remember(&path, expression.span, |this| this.value(expression, Site { scope, path: &path }));
-        Some((expression, value))
+        // `none` takes back what a weaker layer set.
+        (value != Value::None).then_some((expression, value))
     }
 
     fn number(
@@ -510,6 +511,10 @@ impl<'d> ArmChecker<'d> {
         }
         let batch = self.number(name, "batch", &ParameterType::Count, base("batch")).unwrap_or(32.0).max(1.0);
         let limit = self.number(name, "limit", &ParameterType::Count, base("limit")).map(|n| n as u64);
+        // An evaluation of no examples is left out: that is how a profile does without it.
+        if limit == Some(0) {
+            return None;
+        }
         let during = match self.setting(name, "during", base("during")) {
             Some((at, value)) => {
                 self.converted(&value, &ParameterType::Bool, at, "`during`").is_some_and(|j| j == true)

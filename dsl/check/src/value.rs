@@ -87,6 +87,8 @@ pub enum Value {
     },
     /// `ramp(…)`, `cosine(…)`, `steps_at(…)`
     Schedule(Schedule),
+    /// `none`: not given, where something else would be in force.
+    None,
     /// Wrong somewhere else: no further message.
     Unknown,
 }
@@ -108,6 +110,7 @@ impl Value {
             Self::List(_) => "a list".to_owned(),
             Self::Component { name, kind } => format!("`{name}`, which is of kind {kind}"),
             Self::Schedule(_) => "a schedule".to_owned(),
+            Self::None => "`none`".to_owned(),
             Self::Unknown => "an unknown value".to_owned(),
         }
     }
