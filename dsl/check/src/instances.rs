@@ -23,7 +23,10 @@ impl<'d> ArmChecker<'d> {
             let base = Some((&binding.item.value, binding.scope));
             let Some((expression, scope)) = this.in_force(full, base) else { return Value::Unknown };
             let kind = binding.item.kind;
-            if matches!(kind, BindingKind::Eval | BindingKind::Metric) || is_measure(expression) {
+            let measured = kind == BindingKind::Eval
+                || kind == BindingKind::Metric && !this.is_component(full, binding)
+                || is_measure(expression);
+            if measured {
                 return this.error(
                     Diagnostic::error(
                         codes::WRONG_TYPE,

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use zoo_diagnostics::{Diagnostic, Span, codes};
 use zoo_schema::ParameterType;
 use zoo_schema::experiment::{Arm, Evaluation, Length, Metric, Phase, Precision};
-use zoo_syntax::ast::{BindingKind, Expr, ExprKind, Stage, StageKind, Step};
+use zoo_syntax::ast::{Binding, BindingKind, Expr, ExprKind, Stage, StageKind, Step};
 
 /// What claims need to know of an arm.
 #[derive(Clone, Debug)]
@@ -49,13 +49,16 @@ impl<'d> ArmChecker<'d> {
                         logs.insert(name.clone(), Vec::new());
                     }
                 }
-                BindingKind::Metric => {}
+                BindingKind::Metric if !self.is_component(name, *binding) => {}
                 _ => {
                     self.binding(name, binding.item.name.span);
                 }
             }
         }
-        for (name, _) in bindings.iter().filter(|(_, b)| b.item.kind == BindingKind::Metric) {
+        for (name, binding) in bindings.iter().filter(|(_, b)| b.item.kind == BindingKind::Metric) {
+            if self.is_component(name, *binding) {
+                continue;
+            }
             if let Some(metric) = self.metric(name, &evaluations, &logs) {
                 metrics.push(metric);
             }
@@ -84,6 +87,16 @@ impl<'d> ArmChecker<'d> {
             metrics,
             cost: self.cost.cost.clone(),
         }
+    }
+
+    /// Whether a metric is a component, `evaluation.auc()`, to be called in steps: else it names a log,
+    /// `EVALUATION.LOG`.
+    pub(crate) fn is_component(&self, name: &str, binding: Defined<'d, Binding>) -> bool {
+        let base = Some((&binding.item.value, binding.scope));
+        self.in_force(name, base).is_some_and(|(expression, _)| {
+            matches!(&expression.kind, ExprKind::Call { callee, .. }
+                if callee.as_path().is_some_and(|path| path.names.len() > 1))
+        })
     }
 
     pub(crate) fn facts(&self) -> ArmFacts {
