@@ -20,9 +20,9 @@ use zoo_plugin::prelude::*;
     data,
     name = "synthetic.register_pairs",
     outputs(
-        first: "text[B]" = "a sentence",
-        second: "text[B]" = "another one",
-        similarity: "float[B]" = "share of the concepts that both have, between 0 and 1",
+        sentence1: "text[B]" = "a sentence",
+        sentence2: "text[B]" = "another one",
+        score: "float[B]" = "share of the concepts that both have, between 0 and 1",
     ),
     random,
 )]
@@ -80,11 +80,11 @@ impl Component for RegisterPairs {
 
     fn read(&self, pairs: &Self::State, indices: &[i64], _: &mut Call<'_>) -> Result<RegisterPairsOutputs> {
         let pairs = rows(pairs, indices)?;
-        let similarity: Vec<f32> = pairs.iter().map(|p| p.similarity).collect();
+        let scores: Vec<f32> = pairs.iter().map(|p| p.similarity).collect();
         Ok(RegisterPairsOutputs {
-            first: pairs.iter().map(|p| p.first.clone()).collect(),
-            second: pairs.iter().map(|p| p.second.clone()).collect(),
-            similarity: Tensor::f_from_slice(&similarity)?,
+            sentence1: pairs.iter().map(|p| p.first.clone()).collect(),
+            sentence2: pairs.iter().map(|p| p.second.clone()).collect(),
+            score: Tensor::f_from_slice(&scores)?,
         })
     }
 }
