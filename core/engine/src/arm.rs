@@ -1,11 +1,20 @@
 //! One arm under one seed.
 
+use crate::checkpoint::{Checkpoints, Position, read_models, read_position};
+use crate::memory::Meter;
+use crate::model::Instances;
+use crate::observe::Observer;
+use crate::session::{Session, autocast};
+use crate::train::PhaseEnd;
 use crate::{EngineError, Result};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use zoo_host::{Environment, Registry};
-use zoo_record::{RunDir, Sink, Values};
-use zoo_schema::experiment::{Arm, Experiment};
+use std::time::Instant;
+use tch::Kind;
+use zoo_host::{Environment, Registry, World, WorldOptions};
+use zoo_record::{Event, Reached, RunDir, Sink, Values};
+use zoo_schema::experiment::{Arm, Experiment, Metric};
 
 /// Set when the user wants the run to stop (Ctrl-C): the engine finishes the update, saves, and
 /// answers [`ArmOutcome::Stopped`]. Clones share the flag.
@@ -94,5 +103,164 @@ pub struct ArmResult {
 /// What components, the disk, or the numbers do; see [`EngineError`]. A checkpoint that was complete
 /// before stays complete.
 pub fn run_arm(job: ArmJob<'_>) -> Result<ArmOutcome> {
-    Err(EngineError::Experiment(format!("arm `{}` cannot be run yet", job.arm.name)))
+    let mut session = match Session::open(job)? {
+        Some(session) => session,
+        None => return Ok(ArmOutcome::Stopped),
+    };
+    session.run()
+}
+
+/// Where a checkpoint left off.
+struct Left {
+    folder: PathBuf,
+    position: Position,
+}
+
+impl<'a> Session<'a> {
+    /// Creates everything; nothing where it was asked to stop meanwhile.
+    fn open(job: ArmJob<'a>) -> Result<Option<Self>> {
+        let ArmJob { arm, seed, device, run_dir, stop, .. } = job;
+        let began = Instant::now();
+        let meter = Meter::new(device);
+        let observer = Arc::new(Observer::new(job.environment, stop.clone()));
+        let options = WorldOptions { run_seed: seed, device, paranoid: job.paranoid };
+        let environment: Arc<dyn Environment> = Arc::<Observer>::clone(&observer);
+        let world = Arc::new(World::new(job.registry, environment, options));
+        let checkpoints = Checkpoints::open(run_dir.checkpoints(&arm.name, seed), job.resume)?;
+        let text = serde_json::to_string(&(arm, seed)).map_err(|e| EngineError::Experiment(e.to_string()))?;
+        let instances = match Instances::create(&world, arm) {
+            // Stages take long, and look whether someone wants to stop.
+            Err(EngineError::Host(zoo_host::Error::Component(error)))
+                if stop.stopped() && matches!(error.fault, zoo_host::Fault::Cancelled) =>
+            {
+                return Ok(None);
+            }
+            made => made?,
+        };
+        Ok(Some(Self {
+            arm,
+            seed,
+            device,
+            loader_threads: job.loader_threads.max(1),
+            run_dir,
+            sink: job.sink,
+            stop,
+            planned: job.planned,
+            observer,
+            world,
+            instances,
+            checkpoints,
+            meter,
+            of: blake3::hash(text.as_bytes()).to_hex().to_string(),
+            finished: Vec::new(),
+            updates: 0,
+            last_step: 0,
+            evaluated: Vec::new(),
+            seconds_before: 0.0,
+            began,
+        }))
+    }
+
+    /// Puts everything where the latest checkpoint left it.
+    fn go_on(&mut self) -> Result<Option<Left>> {
+        let Some(folder) = self.checkpoints.latest() else { return Ok(None) };
+        let position = read_position(&folder)?;
+        if position.of != self.of {
+            let reason = "it belongs to another arm, or the arm has changed since".to_owned();
+            return Err(EngineError::Checkpoint { path: folder, reason });
+        }
+        read_models(&folder, &self.world, &self.instances)?;
+        self.finished.clone_from(&position.finished);
+        self.updates = position.updates;
+        self.last_step = position.last_step;
+        self.evaluated.clone_from(&position.evaluated);
+        self.seconds_before = position.seconds;
+        Ok(Some(Left { folder, position }))
+    }
+
+    fn run(&mut self) -> Result<ArmOutcome> {
+        let arm = self.arm;
+        let left = self.go_on()?;
+        self.tell(Event::SeedStarted {
+            arm: arm.name.clone(),
+            seed: self.seed,
+            resumed: left.as_ref().map(|left| Reached {
+                finished_phases: left.position.finished.clone(),
+                phase: left.position.phase.as_ref().map(|phase| phase.name.clone()),
+                step: left.position.phase.as_ref().map_or(0, |phase| phase.step),
+            }),
+        });
+        if arm.phases.is_empty() {
+            self.after("", 0, None)?;
+        }
+        for phase in &arm.phases {
+            let in_phase = left.as_ref().and_then(|left| {
+                let saved = left.position.phase.as_ref().filter(|saved| saved.name == phase.name)?;
+                Some((saved, left.folder.as_path()))
+            });
+            let done = self.finished.contains(&phase.name);
+            if !done && self.train(phase, in_phase)? == PhaseEnd::Stopped {
+                return Ok(ArmOutcome::Stopped);
+            }
+            // Of phases that were complete before, the evaluations after the last one may be missing.
+            if self.finished.last() == Some(&phase.name) {
+                let step = self.last_step;
+                self.after(&phase.name, step, autocast(phase.precision, self.device)?)?;
+                if self.stop.stopped() {
+                    self.poll(true)?;
+                    return Ok(ArmOutcome::Stopped);
+                }
+            }
+        }
+        self.poll(true)?;
+        let metrics = self.metrics()?;
+        let seconds = self.seconds();
+        self.tell(Event::SeedFinished {
+            arm: arm.name.clone(),
+            seed: self.seed,
+            metrics: metrics.clone(),
+            seconds,
+        });
+        self.must_record()?;
+        Ok(ArmOutcome::Finished(ArmResult { metrics, seconds }))
+    }
+
+    /// The evaluations after a phase; those that were just done at its last update count.
+    fn after(&mut self, phase: &str, step: u64, autocast: Option<Kind>) -> Result<()> {
+        let arm = self.arm;
+        let last = arm.phases.last().is_none_or(|last| last.name == phase);
+        for evaluation in &arm.evaluations {
+            let due = match &evaluation.after {
+                Some(after) => after == phase,
+                None => last,
+            };
+            if due && self.known(&evaluation.name, phase, step).is_none() {
+                self.evaluate(evaluation, autocast, phase, step)?;
+                self.poll(false)?;
+                self.must_record()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The recipe's metrics, from the last results of their evaluations.
+    fn metrics(&self) -> Result<Values> {
+        let find = |metric: &Metric| {
+            let evaluated = self.evaluated.iter().find(|known| known.evaluation == metric.evaluation)?;
+            evaluated.values.get(&metric.log)
+        };
+        self.arm
+            .metrics
+            .iter()
+            .map(|metric| {
+                let value = find(metric).ok_or_else(|| {
+                    EngineError::Experiment(format!(
+                        "metric `{}`: the evaluation `{}` gave no `{}`",
+                        metric.name, metric.evaluation, metric.log
+                    ))
+                })?;
+                Ok((metric.name.clone(), value))
+            })
+            .collect()
+    }
 }

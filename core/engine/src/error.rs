@@ -67,6 +67,18 @@ pub enum EngineError {
         /// The node of the loss.
         term: String,
     },
+    /// The trial of the largest batch found too little memory.
+    #[error(
+        "phase `{phase}`: {rows} examples at once do not fit into memory ({reason}); a larger `accumulate` splits an update into more parts and changes nothing else"
+    )]
+    TooLarge {
+        /// The phase.
+        phase: String,
+        /// Examples that were computed at once.
+        rows: usize,
+        /// What libtorch said.
+        reason: String,
+    },
     /// A checkpoint that cannot be read.
     #[error("the checkpoint {} cannot be used: {reason}", path.display())]
     Checkpoint {

@@ -5,8 +5,26 @@
 //! The engine never prints: it tells events to a sink.
 
 // One arm under one seed.
+mod arithmetic;
 mod arm;
+mod checkpoint;
 mod error;
+mod evaluate;
+mod gather;
+mod graph;
+mod loader;
+mod memory;
+mod model;
+mod observe;
+mod optimizer;
+mod order;
+mod session;
+mod step;
+#[cfg(test)]
+mod testing;
+mod totals;
+mod train;
+mod update;
 
 pub use arm::{ArmJob, ArmOutcome, ArmResult, PlannedMemory, StopFlag, run_arm};
 pub use error::{EngineError, Result};

@@ -1,0 +1,196 @@
+//! What all of an arm's work shares: its components, its checkpoints, and who is told.
+
+use crate::checkpoint::{Checkpoints, Evaluated, InPhase, Position, Save, Written};
+use crate::memory::Meter;
+use crate::model::Instances;
+use crate::observe::Observer;
+use crate::{EngineError, PlannedMemory, Result, StopFlag};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+use tch::{Device, Kind, Tensor};
+use zoo_host::World;
+use zoo_record::{CheckpointKind, Event, Measure, RunDir, Sink, Values, file_name, write_atomic};
+use zoo_schema::experiment::{Arm, Evaluation, Precision};
+
+/// An arm under one seed while it runs.
+pub(crate) struct Session<'a> {
+    pub(crate) arm: &'a Arm,
+    pub(crate) seed: u64,
+    pub(crate) device: Device,
+    pub(crate) loader_threads: usize,
+    pub(crate) run_dir: &'a RunDir,
+    pub(crate) sink: &'a mut dyn Sink,
+    pub(crate) stop: &'a StopFlag,
+    pub(crate) planned: Vec<PlannedMemory>,
+    pub(crate) observer: Arc<Observer>,
+    pub(crate) world: Arc<World>,
+    pub(crate) instances: Instances,
+    pub(crate) checkpoints: Checkpoints,
+    pub(crate) meter: Meter,
+    /// Hash of arm and seed.
+    pub(crate) of: String,
+    /// Phases that are complete, their updates, and those of the last one of them.
+    pub(crate) finished: Vec<String>,
+    pub(crate) updates: u64,
+    pub(crate) last_step: u64,
+    pub(crate) evaluated: Vec<Evaluated>,
+    /// Seconds of earlier times, and when this one began.
+    pub(crate) seconds_before: f64,
+    pub(crate) began: Instant,
+}
+
+/// The narrower type of the forward pass on a device; none for float32.
+pub(crate) fn autocast(precision: Precision, device: Device) -> Result<Option<Kind>> {
+    match (precision, device) {
+        (Precision::Auto, Device::Cpu) | (Precision::Float32, _) => Ok(None),
+        (Precision::Auto | Precision::Bfloat16, _) => Ok(Some(Kind::BFloat16)),
+        (Precision::Float16, Device::Cpu) => Err(EngineError::Experiment(
+            "float16 is for GPUs; on this CPU use `precision = bfloat16` or `float32`".to_owned(),
+        )),
+        (Precision::Float16, _) => Ok(Some(Kind::Half)),
+    }
+}
+
+impl Session<'_> {
+    pub(crate) fn tell(&mut self, event: Event) {
+        self.sink.event(&event);
+    }
+
+    /// Seconds since the arm and seed began, over all the times it was resumed.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.seconds_before + self.began.elapsed().as_secs_f64()
+    }
+
+    pub(crate) fn last_good(&mut self) -> Option<std::path::PathBuf> {
+        // One that is being written counts, if it becomes complete.
+        if let Ok(Some(written)) = self.checkpoints.wait() {
+            self.tell_saved(&written);
+        }
+        self.checkpoints.latest()
+    }
+
+    /// Keeps the last result of an evaluation.
+    pub(crate) fn remember(&mut self, evaluation: &Evaluation, phase: &str, step: u64, values: &Values) {
+        self.evaluated.retain(|known| known.evaluation != evaluation.name);
+        self.evaluated.push(Evaluated {
+            evaluation: evaluation.name.clone(),
+            phase: phase.to_owned(),
+            step,
+            values: values.clone(),
+        });
+    }
+
+    /// The result of an evaluation at that place, where it is known.
+    pub(crate) fn known(&self, evaluation: &str, phase: &str, step: u64) -> Option<&Values> {
+        let known = self.evaluated.iter().find(|known| known.evaluation == evaluation)?;
+        (known.phase == phase && known.step == step).then_some(&known.values)
+    }
+
+    /// Tells measured memory beside what was planned for the part, if anything was.
+    pub(crate) fn report_memory(&mut self, what: &str, part: &str) -> Result<()> {
+        let planned = self.planned.iter().find(|planned| planned.part == part).map(|planned| planned.bytes);
+        if let Some(planned) = planned {
+            let measured = self.meter.peak()?;
+            self.tell(Event::PlanMeasured {
+                arm: self.arm.name.clone(),
+                what: what.to_owned(),
+                part: part.to_owned(),
+                measure: Measure::Bytes,
+                planned,
+                measured,
+            });
+            // Once for every part.
+            self.planned.retain(|planned| planned.part != part);
+        }
+        Ok(())
+    }
+
+    /// Writes and tells what components gave for the report.
+    pub(crate) fn tell_artifacts(&mut self, phase: &str, step: u64) -> Result<()> {
+        for artifact in self.observer.artifacts() {
+            let name = format!(
+                "{}-{step:08}-{}-{}",
+                file_name(phase),
+                file_name(&artifact.instance),
+                file_name(&artifact.name)
+            );
+            let path = self.run_dir.artifacts(&self.arm.name, self.seed).join(name);
+            write_atomic(&path, &artifact.content)?;
+            self.tell(Event::Artifact {
+                arm: self.arm.name.clone(),
+                seed: self.seed,
+                phase: phase.to_owned(),
+                step,
+                name: format!("{}.{}", artifact.instance, artifact.name),
+                media_type: artifact.media_type,
+                path: self.shown(&path),
+            });
+        }
+        Ok(())
+    }
+
+    /// A path relative to the run directory.
+    fn shown(&self, path: &Path) -> String {
+        path.strip_prefix(self.run_dir.root()).unwrap_or(path).display().to_string()
+    }
+
+    fn tell_saved(&mut self, written: &Written) {
+        let event = Event::CheckpointSaved {
+            arm: self.arm.name.clone(),
+            seed: self.seed,
+            phase: written.phase.clone(),
+            step: written.step,
+            kind: written.kind,
+            path: self.shown(&written.path),
+            bytes: written.bytes,
+        };
+        self.tell(event);
+    }
+
+    /// Tells checkpoints that became complete. Stops where something cannot be recorded.
+    pub(crate) fn poll(&mut self, wait: bool) -> Result<()> {
+        let written = if wait { self.checkpoints.wait()? } else { self.checkpoints.finished()? };
+        if let Some(written) = written {
+            self.tell_saved(&written);
+            self.must_record()?;
+        }
+        Ok(())
+    }
+
+    /// What cannot be recorded need not be computed.
+    pub(crate) fn must_record(&mut self) -> Result<()> {
+        match self.sink.failure() {
+            Some(error) => Err(error.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Begins to save where the arm stands.
+    pub(crate) fn save(
+        &mut self,
+        kind: CheckpointKind,
+        place: (&str, u64),
+        in_phase: Option<InPhase>,
+        optimizer: &[(String, Tensor)],
+        keep: u64,
+        best: Option<u64>,
+    ) -> Result<()> {
+        let position = Position {
+            of: self.of.clone(),
+            finished: self.finished.clone(),
+            updates: self.updates,
+            last_step: self.last_step,
+            phase: in_phase,
+            evaluated: self.evaluated.clone(),
+            seconds: self.seconds(),
+        };
+        let (phase, step) = place;
+        let save = Save { kind, phase, step, position: &position, optimizer, keep, best };
+        if let Some(written) = self.checkpoints.save(&self.world, &self.instances, &save)? {
+            self.tell_saved(&written);
+            self.must_record()?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,27 @@
+//! What unit tests share.
+
+use zoo_schema::experiment::{Length, Phase, Precision, StepGraph};
+
+/// A phase without a step.
+pub(crate) fn phase() -> Phase {
+    Phase {
+        name: "train".to_owned(),
+        data: "data".to_owned(),
+        step: StepGraph::default(),
+        length: Length::Steps(1),
+        batch: 1,
+        accumulate: 1,
+        optimizer: "optimizer".to_owned(),
+        schedule: None,
+        clip_norm: None,
+        precision: Precision::Float32,
+        train: Vec::new(),
+        evaluate_every: None,
+        save_every: None,
+        keep: 1,
+        best: None,
+        patience: None,
+        log_every: 1,
+        place: Default::default(),
+    }
+}

@@ -1,0 +1,580 @@
+//! A phase of training.
+
+use crate::checkpoint::{Best, InPhase, SavedWindow, read_models};
+use crate::error::NotFinite;
+use crate::graph::{Program, compile};
+use crate::loader::{Job, Loader, LoaderOptions};
+use crate::optimizer::{Optimizer, Scaler, defined};
+use crate::order::{DataOrder, parts};
+use crate::session::{Session, autocast};
+use crate::step::{Batch, Moment, Runner, TRIAL};
+use crate::totals::{Sums, Totals};
+use crate::update::{At, Updater};
+use crate::{EngineError, Result};
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+use tch::{Device, Kind, Tensor};
+use zoo_host::World;
+use zoo_record::{CheckpointKind, Event, StepLogged, Values};
+use zoo_schema::experiment::{Evaluation, Phase};
+use zoo_torch::lists;
+
+/// Updates whose batches may wait for the device.
+const UPDATES_AHEAD: usize = 4;
+/// Parts among which the largest one is looked for before a phase begins.
+const TRIAL_PARTS: usize = 8;
+
+/// How a phase ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PhaseEnd {
+    /// It is complete, and a checkpoint of it is on its way to the disk.
+    Complete,
+    /// It was asked to stop, and a checkpoint of this moment is on the disk.
+    Stopped,
+}
+
+/// What is added up between log lines.
+struct Window {
+    totals: Totals,
+    /// Sums of the loss and of the gradient's norm.
+    sums: Sums,
+    updates: u64,
+    norms: u64,
+    /// First update since the last log line.
+    from: u64,
+    /// For speed alone: not saved.
+    rows: u64,
+    tokens: u64,
+    seconds: f64,
+}
+
+const LOSS: usize = 0;
+const NORM: usize = 1;
+
+impl Window {
+    fn new(program: &Program, from: u64) -> Self {
+        Self {
+            totals: Totals::new(program),
+            sums: Sums::new(2),
+            updates: 0,
+            norms: 0,
+            from,
+            rows: 0,
+            tokens: 0,
+            seconds: 0.0,
+        }
+    }
+
+    fn save(&mut self) -> Result<SavedWindow> {
+        let sums = self.sums.read()?;
+        let (loss, norm) = (sums[LOSS].to_bits(), sums[NORM].to_bits());
+        let totals = self.totals.save()?;
+        Ok(SavedWindow { totals, loss, norm, updates: self.updates, norms: self.norms })
+    }
+
+    fn restore(&mut self, saved: &SavedWindow) {
+        self.totals.restore(&saved.totals);
+        self.sums.add_number(LOSS, f64::from_bits(saved.loss));
+        self.sums.add_number(NORM, f64::from_bits(saved.norm));
+        self.updates = saved.updates;
+        self.norms = saved.norms;
+    }
+}
+
+/// Numbers that must be finite and are looked at when the device is waited for anyway.
+#[derive(Default)]
+struct Watch {
+    open: Vec<(u64, &'static str, Tensor)>,
+}
+
+impl Watch {
+    fn add(&mut self, step: u64, what: &'static str, value: &Tensor) {
+        self.open.push((step, what, value.shallow_clone()));
+    }
+
+    /// The first number that is not finite: update (from 0), what it is, its value.
+    fn first_wrong(&mut self) -> Result<Option<(u64, &'static str, f64)>> {
+        let open = std::mem::take(&mut self.open);
+        let scalars = open
+            .iter()
+            .map(|(_, _, value)| Ok(value.f_reshape([0_i64; 0])?.f_to_kind(Kind::Double)?))
+            .collect::<Result<Vec<_>>>()?;
+        let values = match scalars.as_slice() {
+            [] => Vec::new(),
+            [one] => vec![one.f_double_value(&[])?],
+            many => Vec::<f64>::try_from(Tensor::f_stack(many, 0)?.f_to_device(Device::Cpu)?)?,
+        };
+        let wrong = open.into_iter().zip(values).find(|(_, value)| !value.is_finite());
+        Ok(wrong.map(|((step, what, _), value)| (step, what, value)))
+    }
+}
+
+/// Batches in order, with a look ahead.
+struct Feed {
+    loader: Loader,
+    waiting: VecDeque<Batch>,
+}
+
+impl Feed {
+    fn part(&mut self) -> Result<Option<Batch>> {
+        match self.waiting.pop_front() {
+            Some(batch) => Ok(Some(batch)),
+            None => self.loader.next(),
+        }
+    }
+
+    /// The largest of the next parts, which stay where they are.
+    fn largest(&mut self, among: usize) -> Result<Option<&Batch>> {
+        while self.waiting.len() < among {
+            match self.loader.next()? {
+                Some(batch) => self.waiting.push_back(batch),
+                None => break,
+            }
+        }
+        // The first of the largest.
+        Ok(self.waiting.iter().rev().max_by_key(|batch| batch.elements()))
+    }
+}
+
+/// A phase while it runs.
+struct Training<'p> {
+    phase: &'p Phase,
+    program: &'p Arc<Program>,
+    optimizer: Optimizer<'p>,
+    order: DataOrder,
+    /// Rows of the parts of an update.
+    ranges: Vec<Range<usize>>,
+    total: u64,
+    step: u64,
+    /// Updates of the phases before.
+    before: u64,
+    autocast: Option<Kind>,
+    window: Window,
+    watch: Watch,
+    scaler: Option<Scaler>,
+    best: Option<Best>,
+    without_better: u64,
+}
+
+impl Session<'_> {
+    /// Trains a phase to its end, or from where a checkpoint left it.
+    pub(crate) fn train(&mut self, phase: &Phase, resumed: Option<(&InPhase, &Path)>) -> Result<PhaseEnd> {
+        let world = Arc::clone(&self.world);
+        let program = Arc::new(compile(&phase.step, &self.instances)?);
+        let trained = self.instances.train(&world, phase)?;
+        let data = self.instances.get(&phase.data)?.id;
+        let order = DataOrder::new(self.seed, phase, world.length(data)?)?;
+        let total = order.updates(phase.length);
+        let autocast = autocast(phase.precision, self.device)?;
+        let optimizer = Optimizer::new(&world, &self.instances, phase, trained, total)?;
+        let before = self.updates;
+        let mut training = Training {
+            phase,
+            program: &program,
+            optimizer,
+            order: order.clone(),
+            ranges: parts(phase.batch, phase.accumulate),
+            total,
+            step: 0,
+            before,
+            autocast,
+            window: Window::new(&program, before),
+            watch: Watch::default(),
+            scaler: (autocast == Some(Kind::Half)).then(Scaler::default),
+            best: None,
+            without_better: 0,
+        };
+        if let Some((saved, folder)) = resumed {
+            training.restore(saved, folder)?;
+        }
+        self.tell(Event::PhaseStarted {
+            arm: self.arm.name.clone(),
+            seed: self.seed,
+            phase: phase.name.clone(),
+            step: training.step,
+            total,
+            batch: phase.batch,
+            precision: match autocast {
+                None => "float32",
+                Some(Kind::Half) => "float16",
+                Some(_) => "bfloat16",
+            }
+            .to_owned(),
+        });
+        let ranges = training.ranges.clone();
+        let per_update = ranges.len() as u64;
+        let jobs = move |number: u64| {
+            let (update, part) = (number / per_update, (number % per_update) as usize);
+            let range = ranges.get(part).filter(|_| update < total)?.clone();
+            let moment = Moment {
+                update: before + update,
+                phase_update: update,
+                first_row: range.start as u64,
+                part: part as u64,
+                rows: range.len(),
+            };
+            Some(Job { moment, rows: order.rows(update, range) })
+        };
+        let options = LoaderOptions {
+            part: format!("phase `{}`", phase.name),
+            data,
+            training: true,
+            device: self.device,
+            threads: self.loader_threads,
+            ahead: (UPDATES_AHEAD * training.ranges.len()).max(self.loader_threads),
+            from: training.step * per_update,
+        };
+        let loader = Loader::start(&world, &program, Arc::new(jobs), &options)?;
+        let mut feed = Feed { loader, waiting: VecDeque::new() };
+        let runner =
+            Runner { world: &world, program: &program, device: self.device, training: true, autocast };
+        let updater = Updater::new(runner);
+        if training.step == 0 {
+            self.trial(&mut training, &mut feed, &updater)?;
+            for metric in &program.metrics {
+                world.reset(*metric)?;
+            }
+        }
+        self.updates_of(training, &mut feed, &updater)
+    }
+
+    /// Runs the largest of the first batches forward and backward and throws the results away: what does
+    /// not fit into memory shows at once, and what the plan predicted is measured.
+    fn trial(&mut self, training: &mut Training<'_>, feed: &mut Feed, updater: &Updater<'_>) -> Result<()> {
+        let Some(largest) = feed.largest(TRIAL_PARTS.min(training.ranges.len().max(2)))? else {
+            return Ok(());
+        };
+        // With several parts, gradients of one lie there while another is computed.
+        let again = |batch: &Batch| Batch {
+            first_row: batch.first_row,
+            rows: batch.rows,
+            values: batch.values.iter().map(|(slot, value)| (*slot, value.shallow_clone())).collect(),
+        };
+        let parts: Vec<Batch> = (0..training.ranges.len().min(2)).map(|_| again(largest)).collect();
+        let stateful = training.program.stateful.iter();
+        let states = stateful
+            .map(|id| Ok((*id, self.world.save(*id)?)))
+            .collect::<Result<Vec<_>>>()?;
+        self.meter.start()?;
+        let at = At { update: TRIAL, phase_update: 0 };
+        let scale = training.scaler.map_or(1.0, |scaler| scaler.scale);
+        let tried = updater.update(&parts, &training.optimizer.parameters(), at, scale);
+        let tried = tried.map_err(|error| match error.to_string() {
+            text if text.contains("out of memory") || text.contains("not enough memory") => {
+                EngineError::TooLarge { phase: training.phase.name.clone(), rows: parts[0].rows, reason: text }
+            }
+            _ => error,
+        })?;
+        self.report_memory("peak memory of training", &training.phase.name)?;
+        drop(tried);
+        for (id, state) in states {
+            if let Some(state) = state {
+                self.world.load(id, &state)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn updates_of(
+        &mut self,
+        mut training: Training<'_>,
+        feed: &mut Feed,
+        updater: &Updater<'_>,
+    ) -> Result<PhaseEnd> {
+        let phase = training.phase;
+        while training.step < training.total {
+            if self.stop.stopped() {
+                return self.stop_here(&mut training);
+            }
+            let began = Instant::now();
+            match self.one_update(&mut training, feed, updater) {
+                Err(EngineError::Host(error)) if self.stop.stopped() && is_cancelled(&error) => {
+                    // A component gave up on the way; nothing of this update was applied.
+                    return self.stop_here(&mut training);
+                }
+                done => done?,
+            }
+            training.window.seconds += began.elapsed().as_secs_f64();
+            let last = training.step == training.total;
+            let every = |every: Option<u64>| every.is_some_and(|n| training.step.is_multiple_of(n));
+            let (log, evaluate, save) =
+                (last || every(Some(phase.log_every)), every(phase.evaluate_every), every(phase.save_every));
+            if log {
+                self.log(&mut training)?;
+            } else if evaluate || save || self.device == Device::Cpu {
+                self.must_be_finite(&mut training)?;
+            }
+            self.tell_artifacts(&phase.name, training.step)?;
+            let mut is_better = false;
+            if evaluate || last {
+                is_better = self.evaluate_during(&mut training, last)?;
+                if !last && phase.patience.is_some_and(|patience| training.without_better > patience.max(1) - 1) {
+                    if training.window.updates > 0 {
+                        self.log(&mut training)?;
+                    }
+                    training.total = training.step;
+                    break;
+                }
+            }
+            if !last && (is_better || save) {
+                let kind = if is_better { CheckpointKind::Best } else { CheckpointKind::Last };
+                self.save_in_phase(&mut training, kind)?;
+            }
+            self.poll(false)?;
+        }
+        self.end_phase(&training)
+    }
+
+    fn one_update(
+        &mut self,
+        training: &mut Training<'_>,
+        feed: &mut Feed,
+        updater: &Updater<'_>,
+    ) -> Result<()> {
+        let phase = training.phase;
+        let mut batches = Vec::with_capacity(training.ranges.len());
+        for _ in 0..training.ranges.len() {
+            batches.push(feed.part()?.ok_or_else(|| {
+                EngineError::Experiment(format!("phase `{}`: the loader ended early", phase.name))
+            })?);
+        }
+        let at = At { update: training.before + training.step, phase_update: training.step };
+        let scale = training.scaler.map_or(1.0, |scaler| scaler.scale);
+        let updated = updater.update(&batches, &training.optimizer.parameters(), at, scale)?;
+        if updated.no_targets {
+            let term = training.program.terms.iter().map(|term| &*term.id).collect::<Vec<_>>().join("`, `");
+            return Err(EngineError::NoTargets { phase: phase.name.clone(), step: training.step + 1, term });
+        }
+        training.watch.add(training.step, "the loss", &updated.loss);
+        if self.device == Device::Cpu {
+            // Looking costs nothing here, and parameters stay as they were.
+            self.must_be_finite(training)?;
+        }
+        let gradients = defined(&updated.gradients);
+        let fine = match &training.scaler {
+            Some(scaler) => scaler.unscale(&gradients, self.device)?,
+            None => true,
+        };
+        if fine {
+            let logged = (training.step + 1) % phase.log_every == 0 || training.step + 1 == training.total;
+            let norm = match phase.clip_norm {
+                Some(limit) if !gradients.is_empty() => Some(lists::clip_norm_(&gradients, limit)?),
+                None if logged && !gradients.is_empty() => Some(lists::norm(&gradients)?),
+                _ => None,
+            };
+            if let Some(norm) = norm {
+                training.watch.add(training.step, "the gradient's norm", &norm);
+                if self.device == Device::Cpu {
+                    self.must_be_finite(training)?;
+                }
+                training.window.sums.add(NORM, &norm)?;
+                training.window.norms += 1;
+            }
+            let rate = training.optimizer.rate(at.update, at.phase_update)?;
+            training.optimizer.step(&updated.gradients, rate, at.update, at.phase_update)?;
+        }
+        if let Some(scaler) = &mut training.scaler {
+            scaler.note(fine);
+            if scaler.scale < 1e-3 {
+                return Err(self.not_finite(training, training.step, "the gradient", f64::INFINITY));
+            }
+        }
+        let window = &mut training.window;
+        window.totals.add(&updated.leaves)?;
+        window.sums.add(LOSS, &updated.loss)?;
+        window.updates += 1;
+        window.rows += batches.iter().map(|batch| batch.rows as u64).sum::<u64>();
+        window.tokens += batches.iter().map(|batch| batch.tokens() as u64).sum::<u64>();
+        training.step += 1;
+        Ok(())
+    }
+
+    fn must_be_finite(&mut self, training: &mut Training<'_>) -> Result<()> {
+        match training.watch.first_wrong()? {
+            Some((step, what, value)) => Err(self.not_finite(training, step, what, value)),
+            None => Ok(()),
+        }
+    }
+
+    fn not_finite(&mut self, training: &Training<'_>, step: u64, what: &str, value: f64) -> EngineError {
+        EngineError::NotFinite(Box::new(NotFinite {
+            what: what.to_owned(),
+            value,
+            phase: training.phase.name.clone(),
+            step: step + 1,
+            data: training.phase.data.clone(),
+            rows: training.order.rows(step, 0..training.phase.batch as usize),
+            last_good: self.last_good(),
+        }))
+    }
+
+    /// Tells what was added up since the last log line.
+    fn log(&mut self, training: &mut Training<'_>) -> Result<()> {
+        self.must_be_finite(training)?;
+        let (phase, program, step) = (training.phase, training.program, training.step);
+        let fresh = Window::new(program, training.before + step);
+        let mut window = std::mem::replace(&mut training.window, fresh);
+        let world: &World = &self.world;
+        let scope = zoo_host::CallScope {
+            step: Arc::clone(&program.name),
+            node: "finish".into(),
+            update: training.before + step - 1,
+            training: true,
+            ..Default::default()
+        };
+        let mut values = Values::new();
+        let updates = window.updates as f64;
+        for (name, reading) in &program.logs {
+            // Nothing to average: the log is left out of this line.
+            if !window.totals.empty(program, reading).is_empty() {
+                continue;
+            }
+            let mut finish = |metric| Ok(world.finish(metric, &scope)?);
+            values.set(name, window.totals.value(program, reading, updates, step - 1, &mut finish)?);
+        }
+        for metric in &program.metrics {
+            world.reset(*metric)?;
+        }
+        let mut own = Values::new();
+        let sums = window.sums.read()?.to_vec();
+        own.set("loss", sums[LOSS] / updates);
+        own.set("learning_rate", training.optimizer.rate(training.before + step - 1, step - 1)?);
+        if window.norms > 0 {
+            own.set("grad_norm", sums[NORM] / window.norms as f64);
+        }
+        if window.seconds > 0.0 {
+            own.set("examples_per_second", window.rows as f64 / window.seconds);
+            if window.tokens > 0 {
+                own.set("tokens_per_second", window.tokens as f64 / window.seconds);
+            }
+        }
+        own.set("seconds", self.seconds());
+        let told = self.observer.numbers(window.from, training.before + step - 1);
+        for (name, value) in own.iter().chain(told.iter()) {
+            if values.get(name).is_none() {
+                values.set(name, value);
+            }
+        }
+        self.tell(Event::StepLogged(StepLogged {
+            arm: self.arm.name.clone(),
+            seed: self.seed,
+            phase: phase.name.clone(),
+            step,
+            total: training.total,
+            values,
+        }));
+        if let Some(error) = self.sink.failure() {
+            // As Ctrl-C: what was done so far is worth keeping, if the disk lets us.
+            let _ = self.save_in_phase(training, CheckpointKind::Last).and_then(|()| self.poll(true));
+            return Err(error.into());
+        }
+        Ok(())
+    }
+
+    /// Evaluations while a phase runs; whether the phase's metric became better.
+    fn evaluate_during(&mut self, training: &mut Training<'_>, last: bool) -> Result<bool> {
+        let (phase, arm) = (training.phase, self.arm);
+        let metric = match &phase.best {
+            None => None,
+            Some(name) => Some(arm.metrics.iter().find(|metric| metric.name == *name).ok_or_else(|| {
+                EngineError::Experiment(format!("phase `{}`: there is no metric `{name}`", phase.name))
+            })?),
+        };
+        let wanted = |evaluation: &&Evaluation| {
+            let decides = metric.is_some_and(|metric| metric.evaluation == evaluation.name);
+            decides || (evaluation.during && phase.evaluate_every.is_some())
+        };
+        for evaluation in arm.evaluations.iter().filter(wanted) {
+            self.evaluate(evaluation, training.autocast, &phase.name, training.step)?;
+        }
+        if !last {
+            self.must_record()?;
+        }
+        let Some(metric) = metric else { return Ok(false) };
+        let values = self.known(&metric.evaluation, &phase.name, training.step);
+        let value = values.and_then(|values| values.get(&metric.log)).unwrap_or(f64::NAN);
+        let higher = metric.higher_is_better.unwrap_or(false);
+        let better = match training.best {
+            _ if value.is_nan() => false,
+            None => true,
+            Some(best) if higher => value > best.value,
+            Some(best) => value < best.value,
+        };
+        if better {
+            training.best = Some(Best { value, step: training.step });
+            training.without_better = 0;
+        } else {
+            training.without_better += 1;
+        }
+        Ok(better)
+    }
+
+    fn save_in_phase(&mut self, training: &mut Training<'_>, kind: CheckpointKind) -> Result<()> {
+        self.must_be_finite(training)?;
+        let phase = training.phase;
+        let in_phase = InPhase {
+            name: phase.name.clone(),
+            step: training.step,
+            window: training.window.save()?,
+            best: training.best,
+            without_better: training.without_better,
+            scaler: training.scaler,
+        };
+        let best = training.best.map(|best| best.step);
+        let states = training.optimizer.states();
+        self.save(kind, (&phase.name, training.step), Some(in_phase), states, phase.keep, best)
+    }
+
+    fn stop_here(&mut self, training: &mut Training<'_>) -> Result<PhaseEnd> {
+        self.save_in_phase(training, CheckpointKind::Last)?;
+        self.poll(true)?;
+        Ok(PhaseEnd::Stopped)
+    }
+
+    /// The phase is complete: its best parameters are put back, and saved.
+    fn end_phase(&mut self, training: &Training<'_>) -> Result<PhaseEnd> {
+        let phase = training.phase;
+        let best = training.best.map(|best| best.step);
+        if let Some(step) = best.filter(|step| *step != training.step) {
+            self.poll(true)?;
+            let folder = self.checkpoints.of_step(&phase.name, step);
+            read_models(&folder, &self.world, &self.instances)?;
+            // What was measured at the end was measured of other parameters.
+            self.evaluated.retain(|known| known.phase != phase.name);
+        }
+        self.finished.push(phase.name.clone());
+        self.updates += training.total;
+        self.last_step = training.step;
+        let is_last = self.arm.phases.last().is_some_and(|last| last.name == phase.name);
+        let kind = if is_last { CheckpointKind::Final } else { CheckpointKind::Phase };
+        self.save(kind, (&phase.name, training.step), None, &[], phase.keep, best)?;
+        Ok(PhaseEnd::Complete)
+    }
+}
+
+impl Training<'_> {
+    fn restore(&mut self, saved: &InPhase, folder: &Path) -> Result<()> {
+        let wrong = |reason: String| EngineError::Checkpoint { path: folder.to_owned(), reason };
+        if saved.step > self.total {
+            return Err(wrong(format!(
+                "it has {} updates of phase `{}`, which has {}",
+                saved.step, saved.name, self.total
+            )));
+        }
+        self.optimizer.load(&crate::checkpoint::read_optimizer(folder)?).map_err(wrong)?;
+        self.step = saved.step;
+        self.window.restore(&saved.window);
+        self.window.from = self.before + saved.step - saved.window.updates.min(saved.step);
+        self.best = saved.best;
+        self.without_better = saved.without_better;
+        self.scaler = self.scaler.map(|scaler| saved.scaler.unwrap_or(scaler));
+        Ok(())
+    }
+}
+
+fn is_cancelled(error: &zoo_host::Error) -> bool {
+    matches!(error, zoo_host::Error::Component(error) if matches!(error.fault, zoo_host::Fault::Cancelled))
+}
