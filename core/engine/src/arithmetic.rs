@@ -130,8 +130,16 @@ mod tests {
     fn tensors_and_numbers_agree() {
         use Operator as Op;
         let all = [
-            Op::Add, Op::Subtract, Op::Multiply, Op::Divide, Op::Equal, Op::NotEqual, Op::Less, Op::Greater,
-            Op::And, Op::Or,
+            Op::Add,
+            Op::Subtract,
+            Op::Multiply,
+            Op::Divide,
+            Op::Equal,
+            Op::NotEqual,
+            Op::Less,
+            Op::Greater,
+            Op::And,
+            Op::Or,
         ];
         for operator in all {
             for (a, b) in [(1.5, 2.0), (2.0, 2.0), (-3.0, 0.5), (1.0, -4.0)] {

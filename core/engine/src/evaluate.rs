@@ -26,7 +26,8 @@ impl Session<'_> {
         step: u64,
     ) -> Result<Values> {
         let began = Instant::now();
-        let nothing = |reason: String| EngineError::NothingEvaluated { evaluation: evaluation.name.clone(), reason };
+        let nothing =
+            |reason: String| EngineError::NothingEvaluated { evaluation: evaluation.name.clone(), reason };
         let world = Arc::clone(&self.world);
         let program = Arc::new(compile(&evaluation.step, &self.instances)?);
         let data = self.instances.get(&evaluation.data)?.id;
@@ -73,7 +74,8 @@ impl Session<'_> {
             from: 0,
         };
         let mut loader = Loader::start(&world, &program, Arc::new(jobs), &options)?;
-        let runner = Runner { world: &world, program: &program, device: self.device, training: false, autocast };
+        let runner =
+            Runner { world: &world, program: &program, device: self.device, training: false, autocast };
         let updater = Updater::new(runner);
         let mut totals = Totals::new(&program);
         let mut number = 0;

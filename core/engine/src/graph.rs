@@ -46,11 +46,25 @@ pub(crate) struct Input {
 /// What a task does.
 #[derive(Clone, Debug)]
 pub(crate) enum Work {
-    Call { instance: InstanceId, inputs: Vec<Input>, outputs: Vec<(String, usize)> },
-    Arithmetic { operator: Operator, operands: Vec<Source>, output: usize },
-    Detach { of: Source, output: usize },
+    Call {
+        instance: InstanceId,
+        inputs: Vec<Input>,
+        outputs: Vec<(String, usize)>,
+    },
+    Arithmetic {
+        operator: Operator,
+        operands: Vec<Source>,
+        output: usize,
+    },
+    Detach {
+        of: Source,
+        output: usize,
+    },
     /// The value of a leaf over the whole.
-    Aggregate { leaf: usize, output: usize },
+    Aggregate {
+        leaf: usize,
+        output: usize,
+    },
 }
 
 /// One operation.
@@ -77,9 +91,9 @@ impl Task {
     fn produces(&self, slot: usize) -> bool {
         match &self.work {
             Work::Call { outputs, .. } => outputs.iter().any(|(_, s)| *s == slot),
-            Work::Arithmetic { output, .. } | Work::Detach { output, .. } | Work::Aggregate { output, .. } => {
-                *output == slot
-            }
+            Work::Arithmetic { output, .. }
+            | Work::Detach { output, .. }
+            | Work::Aggregate { output, .. } => *output == slot,
         }
     }
 }
@@ -560,8 +574,7 @@ impl Compiler<'_> {
             },
             _ => return Err(EngineError::Experiment("this node computes nothing".to_owned())),
         };
-        let task =
-            Task { id: self.id(node), work, gradients: self.gradients[node], wanted: Wanted::All };
+        let task = Task { id: self.id(node), work, gradients: self.gradients[node], wanted: Wanted::All };
         self.levels[node] = Some(level);
         self.tasks.insert((node, 0), (level, task));
         Ok(level)
@@ -616,7 +629,12 @@ impl Compiler<'_> {
         let whole_sources = whole
             .iter()
             .flat_map(Task::sources)
-            .chain(self.counts.iter().filter(|c| c.level == Level::Whole).flat_map(|c| c.inputs.iter().map(|i| &i.source)))
+            .chain(
+                self.counts
+                    .iter()
+                    .filter(|c| c.level == Level::Whole)
+                    .flat_map(|c| c.inputs.iter().map(|i| &i.source)),
+            )
             .chain(self.leaves.iter().filter(|l| l.level == Level::Whole).map(|l| &l.source));
         for slot in whole_sources.filter_map(Source::slot) {
             if !made_by(&whole, slot) {

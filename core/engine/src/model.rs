@@ -80,16 +80,22 @@ impl Instances {
                 made.instance.parameters.values().for_each(|value| references(value, &mut open));
             }
             // Adapters are called by the models they act on.
-            let adapters = self.all.iter().filter(|m| m.instance.on.as_ref().is_some_and(|on| on.instance == name));
+            let adapters =
+                self.all.iter().filter(|m| m.instance.on.as_ref().is_some_and(|on| on.instance == name));
             open.extend(adapters.map(|m| m.instance.name.clone()));
         }
         reached
     }
 
     /// Chooses what a phase trains: what `train` names, or every model of its step.
-    pub(crate) fn train(&self, world: &World, phase: &zoo_schema::experiment::Phase) -> Result<Vec<Parameter>> {
+    pub(crate) fn train(
+        &self,
+        world: &World,
+        phase: &zoo_schema::experiment::Phase,
+    ) -> Result<Vec<Parameter>> {
         let names: Vec<String> = if phase.train.is_empty() {
-            let with_parameters: BTreeSet<String> = world.parameters().into_iter().map(|p| p.instance).collect();
+            let with_parameters: BTreeSet<String> =
+                world.parameters().into_iter().map(|p| p.instance).collect();
             self.reached(&phase.step).intersection(&with_parameters).cloned().collect()
         } else {
             phase.train.clone()

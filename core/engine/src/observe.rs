@@ -84,8 +84,13 @@ impl Environment for Observer {
         if scope.update == TRIAL {
             return;
         }
-        let key =
-            (scope.update, scope.row_offset, scope.micro, Arc::clone(&scope.node), format!("{instance}.{name}"));
+        let key = (
+            scope.update,
+            scope.row_offset,
+            scope.micro,
+            Arc::clone(&scope.node),
+            format!("{instance}.{name}"),
+        );
         self.lock().numbers.insert(key, value);
     }
 

@@ -42,10 +42,14 @@ impl<'a> Optimizer<'a> {
         total: u64,
     ) -> Result<Self> {
         let made = instances.get(&phase.optimizer)?;
-        let schedule = phase.schedule.as_ref().map(|name| instances.get(name)).transpose()?.map(|made| made.id);
+        let schedule =
+            phase.schedule.as_ref().map(|name| instances.get(name)).transpose()?.map(|made| made.id);
         let given = made.instance.parameters.get("learning_rate");
         let wrong = || {
-            EngineError::Experiment(format!("the optimizer `{}` has no number `learning_rate`", phase.optimizer))
+            EngineError::Experiment(format!(
+                "the optimizer `{}` has no number `learning_rate`",
+                phase.optimizer
+            ))
         };
         let peak = match given.and_then(|value| value.get("$schedule")) {
             Some(schedule) => Peak::Varying(serde_json::from_value(schedule.clone()).map_err(|_| wrong())?),
@@ -116,13 +120,17 @@ impl<'a> Optimizer<'a> {
         let reached: Vec<usize> = (0..count).filter(|i| gradients[*i].defined()).collect();
         let step = Value::Int(phase_update.cast_signed() + 1);
         let rate = Value::Real(rate);
-        let list = Value::List(
-            reached.iter().map(|i| Value::Tensor(gradients[*i].shallow_clone())).collect(),
-        );
+        let list =
+            Value::List(reached.iter().map(|i| Value::Tensor(gradients[*i].shallow_clone())).collect());
         let scope = self.scope(update, phase_update);
         let call = |names: &Value, values: &Value, states: &Value| -> Result<()> {
-            let mut inputs =
-                vec![("step", &step), ("rate", &rate), ("names", names), ("parameters", values), ("gradients", &list)];
+            let mut inputs = vec![
+                ("step", &step),
+                ("rate", &rate),
+                ("names", names),
+                ("parameters", values),
+                ("gradients", &list),
+            ];
             // A port without values is left out.
             if matches!(states, Value::List(list) if !list.is_empty()) {
                 inputs.push(("states", states));
@@ -152,10 +160,15 @@ impl<'a> Optimizer<'a> {
         let saved: std::collections::HashMap<&str, &Tensor> =
             saved.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
         if saved.len() != self.states.len() {
-            return Err(format!("it has {} optimizer states and {} are needed", saved.len(), self.states.len()));
+            return Err(format!(
+                "it has {} optimizer states and {} are needed",
+                saved.len(),
+                self.states.len()
+            ));
         }
         for (name, state) in &self.states {
-            let tensor = saved.get(name.as_str()).ok_or_else(|| format!("it lacks the optimizer state `{name}`"))?;
+            let tensor =
+                saved.get(name.as_str()).ok_or_else(|| format!("it lacks the optimizer state `{name}`"))?;
             if tensor.size() != state.size() {
                 return Err(format!(
                     "the optimizer state `{name}` has the shape {:?} and {:?} is needed",

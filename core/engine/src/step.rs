@@ -136,7 +136,13 @@ impl Runner<'_> {
     }
 
     /// Runs one task.
-    pub(crate) fn one(&self, task: &Task, values: &mut Values, moment: &Moment, gradients: bool) -> Result<()> {
+    pub(crate) fn one(
+        &self,
+        task: &Task,
+        values: &mut Values,
+        moment: &Moment,
+        gradients: bool,
+    ) -> Result<()> {
         let gradients = gradients && task.gradients;
         match &task.work {
             Work::Call { instance, inputs, outputs } => {
@@ -260,7 +266,8 @@ impl Runner<'_> {
                     tensor.size()
                 )));
             }
-            let tensor = if tensor.dim() == 0 { tensor.shallow_clone() } else { tensor.f_reshape([0_i64; 0])? };
+            let tensor =
+                if tensor.dim() == 0 { tensor.shallow_clone() } else { tensor.f_reshape([0_i64; 0])? };
             Ok(match tensor.kind() {
                 Kind::Float | Kind::Double => tensor,
                 _ => tensor.f_to_kind(Kind::Float)?,

@@ -255,16 +255,18 @@ impl Session<'_> {
         };
         let parts: Vec<Batch> = (0..training.ranges.len().min(2)).map(|_| again(largest)).collect();
         let stateful = training.program.stateful.iter();
-        let states = stateful
-            .map(|id| Ok((*id, self.world.save(*id)?)))
-            .collect::<Result<Vec<_>>>()?;
+        let states = stateful.map(|id| Ok((*id, self.world.save(*id)?))).collect::<Result<Vec<_>>>()?;
         self.meter.start()?;
         let at = At { update: TRIAL, phase_update: 0 };
         let scale = training.scaler.map_or(1.0, |scaler| scaler.scale);
         let tried = updater.update(&parts, &training.optimizer.parameters(), at, scale);
         let tried = tried.map_err(|error| match error.to_string() {
             text if text.contains("out of memory") || text.contains("not enough memory") => {
-                EngineError::TooLarge { phase: training.phase.name.clone(), rows: parts[0].rows, reason: text }
+                EngineError::TooLarge {
+                    phase: training.phase.name.clone(),
+                    rows: parts[0].rows,
+                    reason: text,
+                }
             }
             _ => error,
         })?;
@@ -311,7 +313,9 @@ impl Session<'_> {
             let mut is_better = false;
             if evaluate || last {
                 is_better = self.evaluate_during(&mut training, last)?;
-                if !last && phase.patience.is_some_and(|patience| training.without_better > patience.max(1) - 1) {
+                if !last
+                    && phase.patience.is_some_and(|patience| training.without_better > patience.max(1) - 1)
+                {
                     if training.window.updates > 0 {
                         self.log(&mut training)?;
                     }
@@ -359,7 +363,8 @@ impl Session<'_> {
             None => true,
         };
         if fine {
-            let logged = (training.step + 1) % phase.log_every == 0 || training.step + 1 == training.total;
+            let logged =
+                (training.step + 1).is_multiple_of(phase.log_every) || training.step + 1 == training.total;
             let norm = match phase.clip_norm {
                 Some(limit) if !gradients.is_empty() => Some(lists::clip_norm_(&gradients, limit)?),
                 None if logged && !gradients.is_empty() => Some(lists::norm(&gradients)?),

@@ -160,17 +160,18 @@ impl Checkpoints {
             CheckpointKind::Last | CheckpointKind::Best => step_folder(save.phase, save.step),
         };
         let snapshot = snapshot(world, instances, save, &folder)?;
-        let best = save.best.map(|step| {
-            if step == save.step { folder.clone() } else { step_folder(save.phase, step) }
-        });
-        let listed =
-            Listed { folder, phase: save.phase.to_owned(), step: save.step, kind: save.kind };
+        let best = save
+            .best
+            .map(|step| if step == save.step { folder.clone() } else { step_folder(save.phase, step) });
+        let listed = Listed { folder, phase: save.phase.to_owned(), step: save.step, kind: save.kind };
         let list = self.list.with(listed.clone(), save.keep, best);
         let root = self.root.clone();
         let thread = std::thread::Builder::new()
             .name("checkpoint".to_owned())
             .spawn(move || write(&root, &snapshot, list, &listed))
-            .map_err(|e| EngineError::Experiment(format!("a thread for checkpoints cannot be started: {e}")))?;
+            .map_err(|e| {
+                EngineError::Experiment(format!("a thread for checkpoints cannot be started: {e}"))
+            })?;
         self.writing = Some(thread);
         Ok(before)
     }
@@ -268,9 +269,12 @@ fn snapshot(world: &World, instances: &Instances, save: &Save<'_>, folder: &str)
     let ended = matches!(save.kind, CheckpointKind::Phase | CheckpointKind::Final);
     let tokenizers: Vec<_> = instances.iter().filter(|made| made.schema.kind == "tokenizer").collect();
     let tokenizer = match tokenizers.as_slice() {
-        [only] if ended => world.export(only.id).inspect_err(|error| {
-            tracing::warn!("the tokenizer is not saved with the models: {error}");
-        }).ok(),
+        [only] if ended => world
+            .export(only.id)
+            .inspect_err(|error| {
+                tracing::warn!("the tokenizer is not saved with the models: {error}");
+            })
+            .ok(),
         _ => None,
     };
     let mut files = Vec::new();
@@ -397,8 +401,7 @@ mod tests {
 
     #[test]
     fn the_newest_the_best_and_other_phases_are_kept() {
-        let folders =
-            |list: &List| list.checkpoints.iter().map(|c| c.folder.clone()).collect::<Vec<_>>();
+        let folders = |list: &List| list.checkpoints.iter().map(|c| c.folder.clone()).collect::<Vec<_>>();
         let mut list = List::default().with(listed("first", 9, CheckpointKind::Phase), 1, None);
         for step in 1..=4 {
             let best = (step >= 2).then(|| "second-2".to_owned());
