@@ -77,23 +77,34 @@ impl Serialize for Number {
 
 impl<'de> Deserialize<'de> for Number {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(serde::Deserialize)]
-        #[serde(untagged)]
-        enum Raw {
-            Number(f64),
-            Text(String),
-            Null(()),
+        struct One;
+        impl Visitor<'_> for One {
+            type Value = Number;
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a number, \"NaN\", \"Infinity\" or \"-Infinity\"")
+            }
+            fn visit_f64<E>(self, value: f64) -> Result<Number, E> {
+                Ok(Number(value))
+            }
+            fn visit_i64<E>(self, value: i64) -> Result<Number, E> {
+                Ok(Number(value as f64))
+            }
+            fn visit_u64<E>(self, value: u64) -> Result<Number, E> {
+                Ok(Number(value as f64))
+            }
+            fn visit_unit<E>(self) -> Result<Number, E> {
+                Ok(Number(f64::NAN))
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Number, E> {
+                match text {
+                    "NaN" => Ok(Number(f64::NAN)),
+                    "Infinity" => Ok(Number(f64::INFINITY)),
+                    "-Infinity" => Ok(Number(f64::NEG_INFINITY)),
+                    _ => Err(E::custom(format!("`{text}` is no number"))),
+                }
+            }
         }
-        match Raw::deserialize(deserializer)? {
-            Raw::Number(value) => Ok(Self(value)),
-            Raw::Null(()) => Ok(Self(f64::NAN)),
-            Raw::Text(text) => match text.as_str() {
-                "NaN" => Ok(Self(f64::NAN)),
-                "Infinity" => Ok(Self(f64::INFINITY)),
-                "-Infinity" => Ok(Self(f64::NEG_INFINITY)),
-                _ => Err(serde::de::Error::custom(format!("`{text}` is no number"))),
-            },
-        }
+        deserializer.deserialize_any(One)
     }
 }
 

@@ -1,8 +1,8 @@
 //! Pictures, tables and texts that components gave.
 
 use super::facts::Facts;
-use super::tables::arm_cell;
-use super::text::{base64, bytes, escape};
+use super::tables::arm_name;
+use super::text::{base64, bytes, counted, escape};
 use crate::Event;
 use std::fmt::Write;
 use std::fs::File;
@@ -45,29 +45,24 @@ pub(super) fn artifacts(facts: &Facts) -> String {
     if found.is_empty() {
         return String::new();
     }
+    // Of one name and arm the first seed is shown, and the others can be opened.
+    found.sort_by(|a, b| {
+        (a.name, facts.arm_index(a.arm), a.seed).cmp(&(b.name, facts.arm_index(b.arm), b.seed))
+    });
     let mut left = ALL;
     let (mut pictures, mut others) = (String::new(), String::new());
-    for artifact in &found {
-        let is_picture = artifact.media_type.starts_with("image/");
-        let body = match read(facts.run_dir.root(), artifact.path, left.min(ONE)) {
-            Ok(content) => {
-                left = left.saturating_sub(content.len() as u64);
-                shown(artifact, &content)
-            }
-            Err(reason) => format!("<p class=\"caption\">Not shown: {}.</p>\n", escape(&reason)),
-        };
-        let earlier = match artifact.earlier {
-            0 => String::new(),
-            count => format!(", {count} earlier in the run directory"),
-        };
-        let html = format!(
-            "<figure>\n<figcaption>{} <span class=\"faint\">{}, seed {}, update {}{earlier}</span></figcaption>\n{body}</figure>\n",
-            escape(artifact.name),
-            arm_cell(facts, artifact.arm),
-            artifact.seed,
-            artifact.step
-        );
-        if is_picture { &mut pictures } else { &mut others }.push_str(&html);
+    for group in found.chunk_by(|a, b| (a.name, a.arm) == (b.name, b.arm)) {
+        let Some((first, rest)) = group.split_first() else { continue };
+        let is_picture = first.media_type.starts_with("image/");
+        let html = if is_picture { &mut pictures } else { &mut others };
+        html.push_str(&figure(facts, first, &mut left));
+        let rest_html: String = rest.iter().map(|artifact| figure(facts, artifact, &mut left)).collect();
+        if is_picture {
+            html.push_str(&rest_html);
+        } else if !rest.is_empty() {
+            let what = counted(rest.len(), "other seed");
+            let _ = writeln!(html, "<details>\n<summary>{what}</summary>\n{rest_html}</details>");
+        }
     }
     let mut html = String::new();
     if !pictures.is_empty() {
@@ -75,6 +70,29 @@ pub(super) fn artifacts(facts: &Facts) -> String {
     }
     html.push_str(&others);
     html
+}
+
+/// One artifact with what it is of; `left` is how many bytes the page still takes.
+fn figure(facts: &Facts, artifact: &Artifact<'_>, left: &mut u64) -> String {
+    let body = match read(facts.run_dir.root(), artifact.path, (*left).min(ONE)) {
+        Ok(content) => {
+            *left = left.saturating_sub(content.len() as u64);
+            shown(artifact, &content)
+        }
+        Err(reason) => format!("<p class=\"caption\">Not shown: {}.</p>\n", escape(&reason)),
+    };
+    let earlier = match artifact.earlier {
+        0 => String::new(),
+        count => format!(", {count} earlier in the run directory"),
+    };
+    format!(
+        "<figure>\n<figcaption>{} <span class=\"faint\">{}, seed {}, update {}{earlier}</span></figcaption>\n\
+         {body}</figure>\n",
+        escape(artifact.name),
+        arm_name(facts, artifact.arm),
+        artifact.seed,
+        artifact.step
+    )
 }
 
 /// The file's content, if it lies in the run directory and is not too large.

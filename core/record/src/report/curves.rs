@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 
 /// Points a line is drawn with; longer ones are averaged.
-const POINTS: usize = 240;
+const POINTS: usize = 160;
 /// Charts of one group; a recipe that logs more is read better elsewhere.
 const CHARTS: usize = 40;
 /// Values of training itself, which matter less than those the recipe logs.

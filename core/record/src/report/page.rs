@@ -1,7 +1,7 @@
 //! The page around everything, and its order.
 
 use super::facts::Facts;
-use super::text::{bytes, counted, digits, duration, escape};
+use super::text::{bytes, counted, digits, duration, escape, spaced};
 use super::{artifacts, curves, environment, tables, verdict};
 use crate::environment::utc;
 use crate::{Event, RunState};
@@ -25,8 +25,8 @@ pub(super) fn page(facts: &Facts) -> String {
     );
     header(&mut html, facts, name);
     banner(&mut html, facts);
-    problems(&mut html, facts);
     section(&mut html, "claims", "Claims", &verdict::claims(facts));
+    problems(&mut html, facts);
     section(&mut html, "results", "Results", &tables::metrics(facts));
     section(&mut html, "curves", "Curves", &curves::curves(facts));
     section(&mut html, "artifacts", "Artifacts", &artifacts::artifacts(facts));
@@ -120,6 +120,28 @@ pub(super) fn headline(facts: &Facts) -> (&'static str, String) {
     ("holds", text)
 }
 
+/// How many claims came out how, where they did not all come out alike.
+fn tally(facts: &Facts) -> String {
+    let outcomes = [Outcome::Holds, Outcome::Fails, Outcome::Undecided];
+    let counts: Vec<(usize, Outcome)> = outcomes
+        .into_iter()
+        .map(|outcome| (facts.claims.iter().filter(|claim| claim.outcome == outcome).count(), outcome))
+        .filter(|(count, _)| *count > 0)
+        .collect();
+    let words = |(count, outcome): &(usize, Outcome)| match (outcome, count) {
+        (Outcome::Holds, 1) => "1 holds".to_owned(),
+        (Outcome::Holds, count) => format!("{count} hold"),
+        (Outcome::Fails, 1) => "1 fails".to_owned(),
+        (Outcome::Fails, count) => format!("{count} fail"),
+        (Outcome::Undecided, 1) => "1 is undecided".to_owned(),
+        (Outcome::Undecided, count) => format!("{count} are undecided"),
+    };
+    if counts.len() < 2 {
+        return String::new();
+    }
+    counts.iter().map(words).collect::<Vec<_>>().join(", ")
+}
+
 fn banner(html: &mut String, facts: &Facts) {
     let (class, text) = headline(facts);
     let _ = writeln!(html, "<div class=\"banner {class}\">\n<p class=\"answer\">{}</p>", escape(&text));
@@ -129,21 +151,19 @@ fn banner(html: &mut String, facts: &Facts) {
             let _ = writeln!(html, "<p>Goes on with <code>{}</code></p>", escape(resume));
         }
     }
-    let wanted = facts.experiment.arms.len() * facts.experiment.seeds as usize;
-    if facts.finished.len() < wanted && facts.state != RunState::Finished {
+    let tally = tally(facts);
+    if !tally.is_empty() {
+        let _ = writeln!(html, "<p>Of {} claims {tally}.</p>", facts.claims.len());
+    }
+    let (done, wanted) =
+        (facts.finished.len(), facts.experiment.arms.len() * facts.experiment.seeds as usize);
+    if done < wanted && facts.state == RunState::Finished {
         let _ = writeln!(
             html,
-            "<p>{} of {} are done.</p>",
-            facts.finished.len(),
-            counted(wanted, "run of an arm with a seed")
-                .replace("run of an arm with a seeds", "runs of an arm with a seed")
+            "<p>Ended early, as every claim was decided: {done} of {wanted} planned runs.</p>"
         );
-    } else if facts.finished.len() < wanted {
-        let _ = writeln!(
-            html,
-            "<p>Ended early, as every claim was decided: {} of {wanted} planned runs.</p>",
-            facts.finished.len()
-        );
+    } else if done < wanted {
+        let _ = writeln!(html, "<p>{done} of {wanted} runs (arms times seeds) are done.</p>");
     }
     html.push_str("</div>\n");
 }
@@ -190,7 +210,7 @@ pub(super) fn measured(value: f64, measure: crate::Measure) -> String {
     match measure {
         crate::Measure::Bytes => bytes(value),
         crate::Measure::Seconds => duration(value),
-        crate::Measure::Flops => format!("{} FLOP", super::text::large(value)),
+        crate::Measure::Flops => format!("{}FLOP", spaced(value)),
         crate::Measure::Count => digits(value, value.abs() / 1000.0),
     }
 }

@@ -3,7 +3,7 @@
 use super::chart::COLOURS;
 use super::facts::Facts;
 use super::page::measured;
-use super::text::{Form, digits, duration, escape, large};
+use super::text::{Form, digits, duration, escape, large, spaced};
 use crate::{Event, Measure, MetricResult, RunState};
 use std::fmt::Write;
 use zoo_statistics::one_sample;
@@ -13,13 +13,19 @@ const SEED_COLUMNS: usize = 8;
 /// Confidence of the intervals in the table of results.
 const LEVEL: f64 = 0.95;
 
+/// An arm with its colour and role.
 pub(super) fn arm_cell(facts: &Facts, name: &str) -> String {
     let role = facts.arm(name).and_then(|arm| arm.role.as_ref());
     let role =
         role.map_or(String::new(), |role| format!(" <span class=\"badge role\">{}</span>", escape(role)));
+    format!("{}{role}", arm_name(facts, name))
+}
+
+/// An arm with its colour.
+pub(super) fn arm_name(facts: &Facts, name: &str) -> String {
     let title = facts.arm(name).map_or("", |arm| arm.title.as_str());
     format!(
-        "<span class=\"c{}\" title=\"{}\"><span class=\"key\"></span>{}</span>{role}",
+        "<span class=\"c{}\" title=\"{}\"><span class=\"key\"></span>{}</span>",
         facts.arm_index(name) % COLOURS,
         escape(title),
         escape(name)
@@ -201,16 +207,16 @@ pub(super) fn cost(facts: &Facts) -> String {
         let (time, speed) = if seconds.is_empty() {
             ("–".to_owned(), "–".to_owned())
         } else {
-            (duration(mean), format!("{} FLOP/s", large(arm.cost.train_flops / mean)))
+            (duration(mean), format!("{}FLOP/s", spaced(arm.cost.train_flops / mean)))
         };
         let _ = writeln!(
             html,
-            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{} FLOP</td><td>{time}</td><td>{speed}</td></tr>",
+            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}FLOP</td><td>{time}</td><td>{speed}</td></tr>",
             arm_cell(facts, &arm.name),
             large(arm.cost.parameters),
             large(arm.cost.steps),
             large(arm.cost.examples),
-            large(arm.cost.train_flops)
+            spaced(arm.cost.train_flops)
         );
     }
     html.push_str("</tbody></table></div>\n<p class=\"caption\">Predicted for one seed, from the schemas of the components; \

@@ -76,6 +76,9 @@ pub(super) fn digits(value: f64, resolution: f64) -> String {
     if value.is_infinite() {
         return if value > 0.0 { "∞" } else { "−∞" }.to_owned();
     }
+    if value == 0.0 && resolution < 1e-3 {
+        return "0".to_owned();
+    }
     let size = value.abs();
     if size != 0.0 && !(1e-4..1e7).contains(&size) && (resolution < 1e-4 || size >= 1e7) {
         return format!("{value:.2e}").replace('-', "−");
@@ -112,6 +115,12 @@ pub(super) fn large(value: f64) -> String {
         _ => 0,
     };
     format!("{size:.decimals$}{unit}")
+}
+
+/// A count in three digits before a unit: `1.35 M` before `FLOP`, `999 ` before it.
+pub(super) fn spaced(value: f64) -> String {
+    let text = large(value);
+    if text.contains(' ') { text } else { text + " " }
 }
 
 /// Bytes: `1.21 GiB`.
@@ -181,7 +190,7 @@ mod tests {
     #[test]
     fn numbers_are_as_exact_as_they_need_to_be() {
         assert_eq!(digits(0.123456, 0.001), "0.123");
-        assert_eq!(digits(-0.0001, 0.01), "0.00");
+        assert_eq!([digits(-0.0001, 0.01), digits(0.0, 1e-6)], ["0.00", "0"]);
         assert_eq!(digits(-12.5, 0.1), "−12.5");
         assert_eq!(digits(5e-4, 5e-6), "0.000500");
         assert_eq!(digits(3.2e-9, 3e-11), "3.20e−9");

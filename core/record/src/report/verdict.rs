@@ -7,7 +7,7 @@ use std::fmt::Write;
 use zoo_schema::experiment::Claim;
 use zoo_statistics::{Judgement, Outcome, Region};
 
-const WIDTH: f64 = 720.0;
+const WIDTH: f64 = 960.0;
 const SIDE: f64 = 14.0;
 
 pub(super) fn claims(facts: &Facts) -> String {
@@ -111,11 +111,11 @@ fn sentence(text: &str) -> String {
     format!("{first}{}.", characters.as_str())
 }
 
-/// What size of a difference matters: a fiftieth of the interval, or of the whole.
+/// What size of a difference matters: a twenty-fifth of the interval, or of the whole.
 fn resolution(judged: &Judgement) -> f64 {
     let width = judged.interval.map_or(0.0, |interval| interval.high - interval.low);
     let size = judged.estimate.unwrap_or(0.0).abs();
-    if width.is_finite() && width > 0.0 { width / 50.0 } else { (size / 1000.0).max(1e-6) }
+    if width.is_finite() && width > 0.0 { width / 25.0 } else { (size / 1000.0).max(1e-6) }
 }
 
 /// The interval against the margin.
@@ -151,7 +151,7 @@ fn picture(judged: &Judgement) -> String {
     let form = form(judged);
     let (top, bar, seeds, axis) = (20.0, 38.0, 56.0, 68.0);
     let mut svg = format!(
-        "<svg viewBox=\"0 0 {WIDTH} 90\" role=\"img\" class=\"i-{outcome}\" aria-label=\"{}\">\n",
+        "<div class=\"scroll\"><svg viewBox=\"0 0 {WIDTH} 90\" role=\"img\" class=\"i-{outcome}\" aria-label=\"{}\">\n",
         escape(&in_words(judged))
     );
     let shades: Vec<(f64, f64)> = match region {
@@ -249,7 +249,7 @@ fn picture(judged: &Judgement) -> String {
             form.number(*value, resolution(judged))
         );
     }
-    svg.push_str("</svg>\n");
+    svg.push_str("</svg></div>\n");
     let dots = if judged.per_seed.is_empty() { "" } else { " Dots: single seeds." };
     let _ = writeln!(
         svg,
