@@ -390,6 +390,9 @@ impl<'a> Lower<'a> {
             None
         };
         self.close(node);
+        if header.is_none() {
+            self.nodes[node].kind = NodeKind::Broken;
+        }
         if header.is_some() && block.late {
             let open = self.token_span(block.open);
             let end = self.span(&statement.head).after();
@@ -429,12 +432,16 @@ impl<'a> Lower<'a> {
     }
 
     fn end_of_block(&mut self, statement: &Statement, block: &Block, known: bool) {
+        if !block.stray.is_empty() {
+            let node = self.open(NodeKind::Broken, &block.stray);
+            self.close(node);
+        }
         match block.close {
             None if known => {
                 let diagnostic = explain::unclosed_block(self, statement, block);
                 self.diagnostics.push(diagnostic);
             }
-            Some(_) if block.stray.start < self.tokens.len() && block.stray.start != block.stray.end => {
+            Some(_) if !block.stray.is_empty() => {
                 let (place, end) =
                     (self.span(&block.stray), self.token_span(block.close.unwrap_or(block.open)).after());
                 self.diagnostics.push(

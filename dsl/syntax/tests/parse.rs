@@ -1,5 +1,7 @@
 //! Whole recipes through the parser.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use zoo_diagnostics::{Sources, codes, render};
