@@ -364,7 +364,8 @@ impl Build<'_> {
 
     /// The path of a file that depends on nothing but this component's parameters, its references
     /// and its plugin. `produce` writes it, and is called only where no earlier run left it.
-    pub fn stage<F: FnOnce(&Path) -> Result<()>>(&mut self, name: &str, produce: F) -> Result<PathBuf> {
+    /// `produce` may read references meanwhile.
+    pub fn stage<F: FnOnce(&Path) -> Result<()>>(&self, name: &str, produce: F) -> Result<PathBuf> {
         let mut produce = Some(produce);
         let (mut out, mut error) = (empty_owned(), crate::boundary::empty_error());
         // SAFETY: `user` is the closure above, which outlives the call; `run::<F>` knows its type.

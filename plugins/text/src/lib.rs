@@ -1,1 +1,33 @@
-//! Text data, tokenizers and packing.
+//! Text: files and tables as data, tokenizers, and corpora as rows of tokens.
+//!
+//! * Sources: [`Files`], [`Lines`], [`JsonLines`], [`SeparatedValues`], [`Parquet`]. Nothing is held in
+//!   memory: where rows lie is found once and kept, and they are read by index.
+//! * Tokenizers: [`WordPieceTokenizer`] and [`BytePairTokenizer`], trained on a source;
+//!   [`PretrainedTokenizer`].
+//! * Rows of tokens: [`Packed`], [`TwoSegments`], [`Tokenized`], made once for a source and a tokenizer.
+
+mod csv;
+mod file;
+mod files;
+mod index;
+mod lines;
+mod packed;
+mod parquet;
+mod part;
+mod rows;
+mod table;
+mod tokenizer;
+mod trained;
+mod training;
+
+pub use crate::csv::{SeparatedValues, TableRows};
+pub use crate::parquet::{Parquet, ParquetRows};
+pub use files::{FileRows, Files};
+pub use index::Rows;
+pub use lines::{JsonLines, Lines};
+pub use packed::{Packed, Tokenized, TwoSegments};
+pub use rows::PackedRows;
+pub use tokenizer::Tokenizer;
+pub use trained::{BytePairTokenizer, PretrainedTokenizer, WordPieceTokenizer};
+
+zoo_plugin::export_plugin!(zoo_text);
