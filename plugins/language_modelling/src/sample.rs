@@ -79,9 +79,11 @@ pub fn draw(logits: &Tensor, temperature: f64, at: &Tensor) -> Result<Tensor> {
     let cumulated = scaled.f_softmax(-1, Kind::Float)?.f_cumsum(-1, Kind::Float)?;
     // Rounding may leave the sum a little off 1: the number is measured against the sum itself.
     let total = cumulated.f_narrow(1, -1, 1)?;
-    let wanted = at.f_to_kind(Kind::Float)?.f_unsqueeze(1)?.f_mul(&total)?;
+    // The clamp keeps a number that rounds to 1 from passing the end, where improbable tokens stand.
+    let at = at.f_to_kind(Kind::Float)?.f_clamp_max(1.0 - 2f64.powi(-23))?;
+    let wanted = at.f_unsqueeze(1)?.f_mul(&total)?;
     let last = logits.size().last().copied().unwrap_or(1) - 1;
-    let found = cumulated.f_searchsorted(&wanted, false, true, "right", None::<&Tensor>)?;
+    let found = wanted.f_searchsorted(&cumulated, false, true, "right", None::<&Tensor>)?;
     Ok(found.f_squeeze_dim(1)?.f_clamp_max(last)?)
 }
 

@@ -3,7 +3,7 @@
 use crate::file::{Source, row, unreadable};
 use crate::part::{Part, hash};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use zoo_plugin::prelude::*;
 
 /// One row: first byte, length in bytes, line number from 1.
@@ -74,7 +74,7 @@ impl Rows {
     /// Opens a file and the table that `scan` makes of it, once for all runs.
     pub(crate) fn open(
         cx: &Build<'_>,
-        path: &PathBuf,
+        path: &Path,
         part: (&str, f64),
         limit: Option<usize>,
         scan: impl FnOnce(&Source, &mut IndexWriter) -> Result<()>,

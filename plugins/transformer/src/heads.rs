@@ -69,3 +69,56 @@ impl TokenScoreHead {
         Ok(self.score.forward(&x)?.f_squeeze_dim(-1)?)
     }
 }
+
+/// Scores of classes from the state of the first token: dropout and a linear map.
+///
+/// It is what stands on an encoder when a text, or a pair of texts, is classified.
+///
+/// # Paper
+/// Devlin, Chang, Lee, Toutanova: BERT, NAACL 2019, section 4.1.
+///
+/// # Example
+/// ```mlm
+/// model topic = transformer.classifier(hidden: 256, classes: 5)
+/// ```
+#[component(
+    head,
+    name = "transformer.classifier",
+    inputs(states: "float[B, T, hidden]" = "states of an encoder's last layer"),
+    outputs(logits: "float[B, classes]" = "scores of the classes"),
+    parameters,
+    random,
+    cost(
+        flops = "2 * B * hidden * classes",
+        parameters = "hidden * classes + classes",
+        activations = "2 * B * hidden + B * classes",
+    ),
+)]
+pub struct Classifier {
+    /// Size of the states.
+    #[param(range = ">= 1")]
+    pub hidden: usize,
+    /// Number of classes.
+    #[param(range = ">= 2")]
+    pub classes: usize,
+    /// Dropout of the first token's state.
+    #[param(default = 0.1, range = "[0%, 100%)", kind = "fraction")]
+    pub dropout: f64,
+    /// Standard deviation of the truncated normal that the weights start from.
+    #[param(default = 0.02, range = ">= 0")]
+    pub initial_deviation: f64,
+}
+
+impl Component for Classifier {
+    type State = Linear;
+
+    fn build(&self, cx: &mut Build<'_>) -> Result<Linear> {
+        let init = Init::TruncatedNormal { mean: 0.0, std: self.initial_deviation };
+        Linear::new(cx, "classifier", self.hidden as i64, self.classes as i64, true, init)
+    }
+
+    fn call(&self, linear: &Linear, x: ClassifierInputs<'_>, cx: &mut Call<'_>) -> Result<ClassifierOutputs> {
+        let first = dropout(x.states.f_select(1, 0)?, self.dropout, cx)?;
+        Ok(ClassifierOutputs { logits: linear.forward(&first)? })
+    }
+}
