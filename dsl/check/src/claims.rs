@@ -404,8 +404,8 @@ impl Checker<'_, '_> {
         } else {
             format!("the arm `{arm}` has no metric `{name}`")
         };
-        let mut diagnostic =
-            Diagnostic::error(codes::UNKNOWN_METRIC, headline).primary(span, "not measured in this arm");
+        let label = if elsewhere.is_empty() { "unknown metric" } else { "not measured in this arm" };
+        let mut diagnostic = Diagnostic::error(codes::UNKNOWN_METRIC, headline).primary(span, label);
         if !elsewhere.is_empty() {
             diagnostic = diagnostic.note(format!("it is measured in {}", list(&elsewhere)));
         }

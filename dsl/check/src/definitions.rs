@@ -21,6 +21,9 @@ pub(crate) enum Layer {
 pub(crate) struct Parsed {
     files: Vec<(String, Recipe)>,
     sets: Vec<Setting>,
+    /// Places of `--profile` and of every `--arm` on the command line.
+    profile: Option<Span>,
+    arms: Vec<Span>,
 }
 
 /// Parses the recipe, the files it uses, and `--set`.
@@ -62,20 +65,27 @@ pub(crate) fn read(input: &Input<'_>, sources: &mut Sources, messages: &mut Mess
         }
     }
     files.extend(used);
-    let arguments: Vec<String> =
-        input.sets.iter().flat_map(|set| ["--set".to_owned(), set.clone()]).collect();
-    let mut sets = Vec::new();
+    let mut arguments: Vec<String> = Vec::new();
+    let mut add = |option: &str, value: &str| arguments.extend([option.to_owned(), value.to_owned()]);
+    input.profile.iter().for_each(|profile| add("--profile", profile));
+    input.arms.iter().for_each(|arm| add("--arm", arm));
+    input.sets.iter().for_each(|set| add("--set", set));
+    let (mut profile, mut arms, mut sets) = (None, Vec::new(), Vec::new());
     if !arguments.is_empty() {
         let (id, ranges) = sources.add_command_line(&arguments);
         let text = sources.text(id).to_owned();
-        for range in ranges.into_iter().skip(1).step_by(2) {
-            match zoo_syntax::parse_setting(id, &text, range) {
-                Ok(setting) => sets.push(setting),
-                Err(wrong) => wrong.into_iter().for_each(|d| messages.push(d)),
+        for (option, range) in arguments.iter().step_by(2).zip(ranges.into_iter().skip(1).step_by(2)) {
+            match option.as_str() {
+                "--profile" => profile = Some(id.span(range)),
+                "--arm" => arms.push(id.span(range)),
+                _ => match zoo_syntax::parse_setting(id, &text, range) {
+                    Ok(setting) => sets.push(setting),
+                    Err(wrong) => wrong.into_iter().for_each(|d| messages.push(d)),
+                },
             }
         }
     }
-    Parsed { files, sets }
+    Parsed { files, sets, profile, arms }
 }
 
 /// A definition with the scope that its right side is read in.
@@ -221,29 +231,15 @@ impl<'a> Definitions<'a> {
                 }
             }
         }
-        if let (Some(name), None) = (input.profile, chosen) {
-            let span = parsed.files[0].1.span.before();
-            let mut diagnostic =
-                Diagnostic::error(codes::UNKNOWN_PROFILE, format!("the recipe has no profile `{name}`"))
-                    .primary(span, "asked for on the command line")
-                    .note(format!("it has {}", list(&this.profiles)));
-            if let Some(near) = nearest(name, this.profiles.iter().map(String::as_str)) {
-                diagnostic = diagnostic.help(format!("did you mean `--profile {near}`?"));
-            }
-            messages.push(diagnostic);
+        if let (Some(name), None, Some(span)) = (input.profile, chosen, parsed.profile) {
+            let text = format!("the recipe has no profile `{name}`");
+            messages.push(not_in_recipe(codes::UNKNOWN_PROFILE, text, name, span, &this.profiles));
         }
-        for wanted in input.arms {
-            let names: Vec<String> = this.arms.iter().map(|arm| arm.name.text.clone()).collect();
+        let names: Vec<String> = this.arms.iter().map(|arm| arm.name.text.clone()).collect();
+        for (wanted, span) in input.arms.iter().zip(&parsed.arms) {
             if !names.contains(wanted) {
-                let span = parsed.files[0].1.span.before();
-                let mut diagnostic =
-                    Diagnostic::error(codes::UNKNOWN_ARM, format!("the recipe has no arm `{wanted}`"))
-                        .primary(span, "asked for on the command line")
-                        .note(format!("it has {}", list(&names)));
-                if let Some(near) = nearest(wanted, names.iter().map(String::as_str)) {
-                    diagnostic = diagnostic.help(format!("did you mean `--arm {near}`?"));
-                }
-                messages.push(diagnostic);
+                let text = format!("the recipe has no arm `{wanted}`");
+                messages.push(not_in_recipe(codes::UNKNOWN_ARM, text, wanted, *span, &names));
             }
         }
         if let Some(profile) = chosen {
@@ -290,9 +286,15 @@ impl<'a> Definitions<'a> {
             return false;
         }
         let names = &setting.path.names;
+        // A statement of a used file that could not be read.
+        let broken_there =
+            names.len() > 1 && self.broken.contains(&format!("{}.{}", names[0].text, names[1].text));
+        if broken_there {
+            return false;
+        }
         let scoped = names.len() > 1 && {
             let two = format!("{}.{}", names[0].text, names[1].text);
-            self.all_names().contains(&two)
+            self.has(&two)
         };
         let head =
             if scoped { format!("{}.{}", names[0].text, names[1].text) } else { names[0].text.clone() };
@@ -361,8 +363,47 @@ impl<'a> Definitions<'a> {
         } else {
             "parameter, component or phase"
         };
-        messages.push(unknown_name(&head, names[0].span, what, &self.all_names()));
+        messages.push(self.unknown(&setting.path, "", what));
         false
+    }
+
+    /// Whether the name is that of a parameter, component or phase.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        find(&self.params, name).is_some()
+            || find(&self.bindings, name).is_some()
+            || find(&self.stages, name).is_some()
+    }
+
+    /// Whether the name is known in any way: as itself, as a used file, or as a broken statement.
+    pub(crate) fn begins(&self, name: &str) -> bool {
+        let prefix = format!("{name}.");
+        self.has(name)
+            || find(&self.steps, name).is_some()
+            || self.broken.iter().any(|n| n == name || n.starts_with(&prefix))
+            || self.all_names().iter().any(|n| n.starts_with(&prefix))
+    }
+
+    /// A message for a path whose first name is not known, or is a used file without the second.
+    pub(crate) fn unknown(&self, path: &zoo_syntax::ast::Path, scope: &str, what: &str) -> Diagnostic {
+        let first = &path.names[0];
+        let within = |prefix: &str| -> Vec<String> {
+            self.all_names().iter().filter_map(|n| n.strip_prefix(prefix).map(str::to_owned)).collect()
+        };
+        let inner = within(&format!("{}.", first.text));
+        match path.names.get(1) {
+            Some(second) if !inner.is_empty() => {
+                let diagnostic = Diagnostic::error(
+                    codes::UNKNOWN_NAME,
+                    format!("the file `{}` has no `{}`", first.text, second.text),
+                )
+                .primary(second.span, "not known there");
+                match nearest(&second.text, inner.iter().map(String::as_str)) {
+                    Some(near) => diagnostic.help_edit(format!("did you mean `{near}`?"), second.span, near),
+                    None => diagnostic.note(format!("it has {}", list(&inner))),
+                }
+            }
+            _ => unknown_name(&first.text, first.span, what, &within(scope)),
+        }
     }
 
     pub(crate) fn all_names(&self) -> Vec<String> {
@@ -405,6 +446,21 @@ impl<'a> Definitions<'a> {
             arxiv: text("arxiv"),
             summary: paper.docs.text.clone(),
         }
+    }
+}
+
+/// A message for something that the command line asks for in vain.
+fn not_in_recipe(
+    code: codes::Code,
+    headline: String,
+    name: &str,
+    span: Span,
+    known: &[String],
+) -> Diagnostic {
+    let diagnostic = Diagnostic::error(code, headline).primary(span, "asked for here");
+    match nearest(name, known.iter().map(String::as_str)) {
+        Some(near) => diagnostic.help_edit(format!("did you mean `{near}`?"), span, near),
+        None => diagnostic.note(format!("it has {}", list(known))),
     }
 }
 

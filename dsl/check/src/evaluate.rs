@@ -32,6 +32,9 @@ pub(crate) struct ArmChecker<'d> {
     pub(crate) cost: crate::cost::Totals,
 }
 
+/// Values may depend on each other in a row this long.
+const CHAIN: usize = 64;
+
 /// Where an expression stands.
 #[derive(Clone, Copy)]
 pub(crate) struct Site<'s> {
@@ -103,6 +106,16 @@ impl<'d> ArmChecker<'d> {
             }
             return self.error(diagnostic.help("give one of them a value that needs none of the others"));
         }
+        if self.stack.len() >= CHAIN {
+            return self.error(
+                Diagnostic::error(
+                    codes::NESTED_TOO_DEEPLY,
+                    format!("`{name}` is at the end of a chain of more than {CHAIN} values"),
+                )
+                .primary(span, "needed here")
+                .help("values may depend on each other, but not in such a long row"),
+            );
+        }
         self.stack.push((name.to_owned(), span));
         let value = body(self);
         self.stack.pop();
@@ -171,6 +184,9 @@ impl<'d> ArmChecker<'d> {
                         .help(format!("give it a default, or `--set {full}=…`")),
                 );
             };
+            if let Some(wrong) = this.bare_text(expression, &kind, scope) {
+                return this.error(wrong);
+            }
             let value = this.value(expression, Site { scope, path: full });
             let Some(json) = this.converted(&value, &kind, expression, &format!("`{full}`")) else {
                 return Value::Unknown;
@@ -196,6 +212,35 @@ impl<'d> ArmChecker<'d> {
                 (Value::Component { .. }, _) => value,
                 _ => from_json(&json, &kind),
             }
+        })
+    }
+
+    /// A message for a name that nobody knows where a text is wanted: most likely a text without its
+    /// quotes. On the command line the shell takes quotes away.
+    pub(crate) fn bare_text(
+        &self,
+        expression: &Expr,
+        kind: &ParameterType,
+        scope: &str,
+    ) -> Option<Diagnostic> {
+        let ExprKind::Name(name) = &expression.kind else { return None };
+        if self.definitions.begins(&format!("{scope}{name}")) {
+            return None;
+        }
+        let meant = match kind {
+            ParameterType::Text | ParameterType::Path => name.as_str(),
+            ParameterType::OneOf(choices) if choices.contains(name) => name.as_str(),
+            ParameterType::OneOf(choices) => nearest(name, choices.iter().map(String::as_str))?,
+            _ => return None,
+        };
+        let diagnostic = Diagnostic::error(codes::WRONG_TYPE, "a text stands in quotes")
+            .primary(expression.span, "a name, and nothing is called so")
+            .help_edit("write", expression.span, format!("\"{meant}\""));
+        Some(if self.sources.is_command_line(expression.span.file_id()) {
+            diagnostic
+                .note("the shell takes quotes away; keep them with another pair: `--set 'NAME=\"TEXT\"'`")
+        } else {
+            diagnostic
         })
     }
 
@@ -280,7 +325,10 @@ impl<'d> ArmChecker<'d> {
                 };
                 let headline = format!("{what} is {article} {kind}, and {} has no unit", plain(number));
                 let diagnostic = Diagnostic::error(codes::MISSING_UNIT, headline).primary(at.span, meaning);
-                if literal {
+                if literal && unit == "%" && number > 0.0 && number < 1.0 {
+                    let meant = format!("{}%", plain(number * 100.0));
+                    diagnostic.help_edit("in per cent", at.span, meant)
+                } else if literal {
                     let text = self.sources.slice(at.span).to_owned();
                     diagnostic.help_edit(
                         format!("for {}{unit}, write", plain(number)),
@@ -330,10 +378,11 @@ impl<'d> ArmChecker<'d> {
                     None => diagnostic.note(format!("choices are {}", list(choices))),
                 }
             }
-            Mismatch::OtherKind { kind: found, wanted } => {
-                Diagnostic::error(codes::WRONG_KIND, format!("{what} takes a {wanted}, not a {found}"))
-                    .primary(at.span, format!("this is of kind {found}"))
-            }
+            Mismatch::OtherKind { kind: found, wanted } => Diagnostic::error(
+                codes::WRONG_KIND,
+                format!("{what} takes {}, not {}", crate::a_kind(&wanted), crate::a_kind(&found)),
+            )
+            .primary(at.span, format!("this is of kind {found}")),
             Mismatch::OtherType => {
                 Diagnostic::error(codes::WRONG_TYPE, format!("{what} is of type {kind}, not {found}"))
                     .primary(at.span, format!("this is {found}"))
@@ -506,7 +555,7 @@ impl<'d> ArmChecker<'d> {
         let names = &path.names;
         let scope = site.scope;
         let two = format!("{}.{}", names[0].text, names[1].text);
-        let (head, rest) = if self.definitions.all_names().contains(&two) {
+        let (head, rest) = if self.definitions.has(&two) || self.definitions.broken.contains(&two) {
             (two, &names[2..])
         } else {
             (format!("{scope}{}", names[0].text), &names[1..])
@@ -540,12 +589,6 @@ impl<'d> ArmChecker<'d> {
             let Value::Component { name, .. } = of else { return Value::Unknown };
             return self.parameter_of(&name, &rest[0]);
         }
-        let known: Vec<String> = self
-            .definitions
-            .all_names()
-            .iter()
-            .filter_map(|n| n.strip_prefix(scope).map(str::to_owned))
-            .collect();
         if self.catalogue.component(&path.to_string()).is_some() {
             let text = format!("`{path}` is a component; call it to have one");
             return self.error(
@@ -556,7 +599,7 @@ impl<'d> ArmChecker<'d> {
                 ),
             );
         }
-        self.error(unknown_name(&names[0].text, names[0].span, "parameter or component", &known))
+        self.error(self.definitions.unknown(path, scope, "parameter or component"))
     }
 
     /// The value of a parameter of a finished instance.

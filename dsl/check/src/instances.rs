@@ -30,7 +30,7 @@ impl<'d> ArmChecker<'d> {
                 return this.error(
                     Diagnostic::error(
                         codes::WRONG_TYPE,
-                        format!("`{full}` is an {} and no value", kind.keyword()),
+                        format!("`{full}` is {} and no value", crate::a_kind(kind.keyword())),
                     )
                     .primary(span, "a value is expected here"),
                 );
@@ -119,7 +119,12 @@ impl<'d> ArmChecker<'d> {
             let binding = find(&self.definitions.bindings, path).copied();
             let mut diagnostic = Diagnostic::error(
                 codes::WRONG_KIND,
-                format!("`{}` is a {}, not a {}", schema.name, schema.kind, keyword.keyword()),
+                format!(
+                    "`{}` is {}, not {}",
+                    schema.name,
+                    crate::a_kind(&schema.kind),
+                    crate::a_kind(keyword.keyword())
+                ),
             )
             .primary(callee.span, format!("of kind {}", schema.kind));
             if let Some(binding) = binding {
@@ -153,7 +158,11 @@ impl<'d> ArmChecker<'d> {
                         self.error(
                             Diagnostic::error(
                                 codes::TOO_MANY_ARGUMENTS,
-                                format!("`{}` has {} parameters", schema.name, schema.parameters.len()),
+                                format!(
+                                    "`{}` has {}",
+                                    schema.name,
+                                    crate::count(schema.parameters.len(), "parameter")
+                                ),
                             )
                             .primary(argument.value.span, "one too many"),
                         );
@@ -385,6 +394,10 @@ impl<'d> ArmChecker<'d> {
         scope: &str,
     ) -> Option<Json> {
         let inner = format!("{path}.{}", parameter.name);
+        if let Some(wrong) = self.bare_text(expression, &parameter.kind, scope) {
+            self.error(wrong);
+            return None;
+        }
         let value = self.value(expression, Site { scope, path: &inner });
         if let Value::Schedule(schedule) = &value {
             if parameter.varies {

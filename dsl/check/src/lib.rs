@@ -95,11 +95,19 @@ pub fn profiles(text: &str) -> Vec<String> {
 #[derive(Debug, Default)]
 pub(crate) struct Messages {
     list: Vec<Diagnostic>,
+    /// Errors reported so far, repeats included.
+    errors: usize,
 }
 
 impl Messages {
     pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
-        let same = |other: &Diagnostic| other.code == diagnostic.code && other.span() == diagnostic.span();
+        self.errors += usize::from(diagnostic.is_error());
+        // A cycle is found from every name in it.
+        let same = |other: &Diagnostic| {
+            other.code == diagnostic.code
+                && (other.span() == diagnostic.span()
+                    || other.code == codes::CYCLE && other.headline == diagnostic.headline)
+        };
         if !self.list.iter().any(same) {
             self.list.push(diagnostic);
         }
@@ -191,6 +199,24 @@ fn used_plugins(experiment: &Experiment, catalogue: &Catalogue) -> Vec<PluginFil
     files
 }
 
+/// `a masker`, `an objective`; `data` has no article.
+pub(crate) fn a_kind(kind: &str) -> String {
+    match kind {
+        "data" => "data".to_owned(),
+        _ if kind.starts_with(['a', 'e', 'i', 'o', 'u']) => format!("an {kind}"),
+        _ => format!("a {kind}"),
+    }
+}
+
+/// `no inputs`, `1 input`, `2 inputs`.
+pub(crate) fn count(number: usize, what: &str) -> String {
+    match number {
+        0 => format!("no {what}s"),
+        1 => format!("1 {what}"),
+        _ => format!("{number} {what}s"),
+    }
+}
+
 /// The nearest of `candidates`, for a help.
 pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     zoo_diagnostics::similar(word, candidates)
@@ -214,6 +240,9 @@ pub(crate) fn unknown_name(word: &str, span: Span, what: &str, candidates: &[Str
     match nearest(word, candidates.iter().map(String::as_str)) {
         Some(near) => diagnostic.help_edit(format!("did you mean `{near}`?"), span, near),
         None if candidates.is_empty() => diagnostic.note(format!("the recipe has no {what}")),
-        None => diagnostic.note(format!("there are {}", list(candidates))),
+        None => match candidates {
+            [one] => diagnostic.note(format!("the only {what} is `{one}`")),
+            _ => diagnostic.note(format!("known are {}", list(candidates))),
+        },
     }
 }

@@ -63,7 +63,7 @@ impl<'d> ArmChecker<'d> {
                 metrics.push(metric);
             }
         }
-        if phases.is_empty() && evaluations.is_empty() && self.definitions.broken.is_empty() {
+        if phases.is_empty() && evaluations.is_empty() && self.messages.errors == 0 {
             let empty = self.definitions.stages.is_empty()
                 && !bindings.iter().any(|(_, b)| b.item.kind == BindingKind::Eval);
             if empty {
@@ -280,12 +280,14 @@ impl<'d> ArmChecker<'d> {
             );
             return None;
         }
+        // A setting that is wrong or cannot be read may be the one that is missing.
+        let mut sound = !item.body.iter().any(|s| matches!(s, zoo_syntax::ast::BlockItem::Broken(_)));
         for setting in settings(&item.body) {
             let path = setting.path.to_string();
             if !crate::definitions::PHASE_SETTINGS.contains(&path.as_str())
                 && let Some(first) = setting.path.names.first()
             {
-                // `mask.rate = ramp(…)` inside a phase: a value for this phase alone.
+                sound = false;
                 let known = crate::definitions::PHASE_SETTINGS;
                 let diagnostic =
                     crate::definitions::unknown_part(name, "setting", first, known, item.name.span);
@@ -295,17 +297,11 @@ impl<'d> ArmChecker<'d> {
         let body: HashMap<String, (&'d Expr, &'d str)> =
             settings(&item.body).map(|s| (s.path.to_string(), (&s.value, stage.scope))).collect();
         let base = |key: &str| body.get(key).copied();
-        let missing = |this: &mut Self, key: &str, example: &str| {
-            this.error(
-                Diagnostic::error(codes::MISSING_PARAMETER, format!("the phase `{name}` has no `{key}`"))
-                    .primary(item.name.span, "not set")
-                    .help(format!("add `{key} = {example}`")),
-            );
-        };
+        let mut missing: Vec<(&str, &str)> = Vec::new();
         let length = match self.setting(name, "steps", base("steps")) {
             None => {
-                missing(self, "steps", "10k steps");
-                return None;
+                missing.push(("steps", "10k steps"));
+                Length::Steps(1)
             }
             Some((expression, value)) => {
                 let path = format!("`{name}.steps`");
@@ -333,8 +329,24 @@ impl<'d> ArmChecker<'d> {
             ("step", step.is_some(), "NAME_OF_STEP"),
         ] {
             if !there {
-                missing(self, key, example);
+                missing.push((key, example));
             }
+        }
+        if !missing.is_empty() {
+            if sound {
+                let keys: Vec<String> = missing.iter().map(|(key, _)| (*key).to_owned()).collect();
+                let lines: Vec<String> =
+                    missing.iter().map(|(key, example)| format!("`{key} = {example}`")).collect();
+                self.error(
+                    Diagnostic::error(
+                        codes::MISSING_PARAMETER,
+                        format!("the phase `{name}` has no {}", list(&keys)),
+                    )
+                    .primary(item.name.span, "not set")
+                    .help(format!("add {}", lines.join(", "))),
+                );
+            }
+            return None;
         }
         let accumulate =
             self.number(name, "accumulate", &ParameterType::Count, base("accumulate")).unwrap_or(1.0);
@@ -600,13 +612,26 @@ impl<'d> ArmChecker<'d> {
             self.percent.insert(name.to_owned(), false);
             return None;
         }
+        let logged = |step: &Step| {
+            step.body
+                .iter()
+                .any(|b| matches!(b, zoo_syntax::ast::Statement::Log { name, .. } if name.text == log.text))
+        };
         let Some(found) = facts.iter().find(|f| f.name == log.text) else {
+            let own = evaluations
+                .iter()
+                .find(|e| e.name == of.text)
+                .and_then(|e| {
+                    self.definitions.steps.iter().find(|(n, _)| n.rsplit('.').next() == Some(&*e.step.name))
+                })
+                .map(|(_, step)| step.item);
+            // The log is wrong, and said so; or nothing is logged, and said so.
+            if facts.is_empty() || own.is_some_and(logged) {
+                self.percent.insert(name.to_owned(), false);
+                return None;
+            }
             // Another arm's step may log it: an arm without it has no such metric, and claims say so.
-            let elsewhere = self.definitions.steps.iter().any(|(_, s)| {
-                s.item.body.iter().any(
-                    |b| matches!(b, zoo_syntax::ast::Statement::Log { name, .. } if name.text == log.text),
-                )
-            });
+            let elsewhere = self.definitions.steps.iter().any(|(_, s)| logged(s.item));
             if !elsewhere {
                 let known: Vec<String> = facts.iter().map(|f| f.name.clone()).collect();
                 let diagnostic =

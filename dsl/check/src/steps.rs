@@ -133,6 +133,8 @@ impl<'d> ArmChecker<'d> {
                     .primary(step.item.inputs[1].span, "one too many"),
             );
         }
+        let errors = self.messages.errors;
+        let mut unread = false;
         let mut logs: Vec<Log> = Vec::new();
         let mut facts = Vec::new();
         let mut loss: Option<(Vec<LossTerm>, Span)> = None;
@@ -187,12 +189,26 @@ impl<'d> ArmChecker<'d> {
                         loss = Some((terms, *span));
                     }
                 }
-                Statement::Broken(_) => {
-                    loss.get_or_insert((Vec::new(), step.item.span));
+                Statement::Broken(broken) => {
+                    unread = true;
+                    let Some(name) = &broken.name else { continue };
+                    match broken.keyword {
+                        Some("let") => {
+                            builder.names.insert(name.text.clone(), Wire::Unknown);
+                        }
+                        Some("log") => facts.push(LogFacts {
+                            name: name.text.clone(),
+                            higher_is_better: None,
+                            percent: false,
+                        }),
+                        _ => {}
+                    }
                 }
             }
         }
-        for statement in &step.item.body {
+        // What is wrong elsewhere in the step may be why a value is not used.
+        let sound = self.messages.errors == errors && !unread;
+        for statement in step.item.body.iter().filter(|_| sound) {
             if let Statement::Let { name, .. } = statement
                 && builder.used.get(&name.text) == Some(&false)
                 && !name.text.starts_with('_')
@@ -204,6 +220,9 @@ impl<'d> ArmChecker<'d> {
                 );
             }
         }
+        if trained && loss.is_none() && unread {
+            return None;
+        }
         if trained && loss.is_none() {
             self.error(
                 Diagnostic::error(codes::ONE_LOSS, format!("the step `{}` has no loss", step.item.name))
@@ -212,7 +231,7 @@ impl<'d> ArmChecker<'d> {
             );
             return None;
         }
-        if !trained && logs.is_empty() {
+        if !trained && logs.is_empty() && sound {
             self.error(
                 Diagnostic::error(
                     codes::NOTHING_MEASURED,
@@ -322,17 +341,19 @@ impl<'d> ArmChecker<'d> {
                     || find(&self.definitions.bindings, &full).is_some()
                     || self.definitions.broken.contains(&full);
                 if !known {
-                    let mut names: Vec<String> = builder.names.keys().cloned().collect();
-                    names.extend(self.definitions.params.iter().map(|(n, _)| n.clone()));
-                    names.sort();
-                    self.error(crate::unknown_name(name, expression.span, "value", &names));
-                    return Wire::Unknown;
+                    return self.unknown_value(name, expression.span, builder);
                 }
                 self.constant(expression, scope)
             }
             ExprKind::Member { of, name } => {
-                let first = expression.as_path().map(|p| p.names[0].text.clone());
-                if first.is_some_and(|n| !builder.names.contains_key(&n)) {
+                let path = expression.as_path();
+                if let Some(path) = path.filter(|p| !builder.names.contains_key(&p.names[0].text)) {
+                    let first = &path.names[0];
+                    if !self.definitions.begins(&format!("{scope}{}", first.text))
+                        && !self.definitions.begins(&first.text)
+                    {
+                        return self.unknown_value(&first.text, first.span, builder);
+                    }
                     return self.constant(expression, scope);
                 }
                 let of = self.wire(of, scope, builder);
@@ -371,6 +392,15 @@ impl<'d> ArmChecker<'d> {
             }
             _ => self.constant(expression, scope),
         }
+    }
+
+    /// A message for a name that neither the step nor the recipe knows. The step's own names come first.
+    fn unknown_value(&mut self, name: &str, span: Span, builder: &Builder) -> Wire {
+        let mut names: Vec<String> = builder.names.keys().cloned().collect();
+        names.sort();
+        names.extend(self.definitions.params.iter().map(|(n, _)| n.clone()));
+        self.error(crate::unknown_name(name, span, "value", &names));
+        Wire::Unknown
     }
 
     /// A value of the recipe inside a step.
@@ -624,8 +654,11 @@ impl<'d> ArmChecker<'d> {
         builder.hint = hint;
         if !zoo_schema::kinds::kind(&schema.kind).is_some_and(|k| k.callable) {
             self.error(
-                Diagnostic::error(codes::NOT_CALLABLE, format!("a {} is not called in a step", schema.kind))
-                    .primary(callee.span, format!("of kind {}", schema.kind)),
+                Diagnostic::error(
+                    codes::NOT_CALLABLE,
+                    format!("{} is not called in a step", crate::a_kind(&schema.kind)),
+                )
+                .primary(callee.span, format!("of kind {}", schema.kind)),
             );
             return Wire::Unknown;
         }
@@ -776,7 +809,19 @@ impl<'d> ArmChecker<'d> {
             let wire = self.wire(&argument.value, scope, builder);
             let span = argument.value.span;
             match (&argument.name, wire) {
-                (_, Wire::Unknown) => broken = true,
+                (name, Wire::Unknown) => {
+                    broken = true;
+                    // What is wrong takes its port all the same, so that the next one gets its own.
+                    let port = match name {
+                        Some(name) => schema.input(&name.text),
+                        None => schema.inputs.iter().find(|port| {
+                            !explicit.contains(&port.name.as_str()) && !wired.contains_key(port.name.as_str())
+                        }),
+                    };
+                    if let Some(port) = port {
+                        wired.entry(port.name.as_str()).or_default();
+                    }
+                }
                 (Some(name), wire) => {
                     let Some(port) = schema.input(&name.text) else {
                         self.unknown_port(schema, name);
@@ -847,7 +892,11 @@ impl<'d> ArmChecker<'d> {
                             self.error(
                                 Diagnostic::error(
                                     codes::TOO_MANY_ARGUMENTS,
-                                    format!("`{}` has {} inputs", schema.name, schema.inputs.len()),
+                                    format!(
+                                        "`{}` has {}",
+                                        schema.name,
+                                        crate::count(schema.inputs.len(), "input")
+                                    ),
                                 )
                                 .primary(span, "one too many"),
                             );
@@ -924,6 +973,11 @@ impl<'d> ArmChecker<'d> {
             format!("`{}` has no input `{}`", schema.name, name.text),
         )
         .primary(name.span, "unknown input");
+        if schema.parameter(&name.text).is_some() {
+            let text = format!("`{}` is a parameter: it is given where the component is declared", name.text);
+            self.error(diagnostic.note(text));
+            return;
+        }
         self.error(match nearest(&name.text, known.iter().map(String::as_str)) {
             Some(near) if schema.parameter(near).is_some() => diagnostic
                 .note(format!("`{near}` is a parameter: it is given where the component is declared")),
@@ -1000,13 +1054,11 @@ impl<'d> ArmChecker<'d> {
                 codes::SHAPES_DIFFER,
                 format!("`{}` cannot read this as `{}`: {reason}", schema.name, port.name),
             )
-            .primary(span, format!("this is {}", shown(builder, &given)))
-            .note(format!(
-                "input `{}` is {}, here {}",
-                port.name,
-                port.kind,
-                shown(builder, &expected)
-            ));
+            .primary(span, format!("this is {}", shown(builder, &given)));
+            let here = shown(builder, &expected);
+            let written = port.kind.to_string();
+            let here = if here == written { String::new() } else { format!(", here {here}") };
+            diagnostic = diagnostic.note(format!("input `{}` is {written}{here}: {}", port.name, port.doc));
             if let Some(origin) = origin.filter(|o| *o != span && *o != call.span) {
                 diagnostic = diagnostic.secondary(origin, "it comes from here");
             }

@@ -58,14 +58,15 @@ pub fn apply_edits(file: FileId, text: &str, edits: &[Edit]) -> Result<String, E
 /// Which of `candidates` the misspelt `word` may have meant: the nearest, if it is near enough.
 ///
 /// Near enough is an edit distance (with swaps of neighbours as one edit) of at most a third of the
-/// word's length, one at least and three at most. Of equally near ones the first counts.
+/// word's length, one at least and three at most. Of equally near ones the one of the same length counts,
+/// then the first.
 pub fn similar<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let length = word.chars().count();
     if length == 0 || length > 64 {
         return None;
     }
     let limit = (length / 3).clamp(1, 3);
-    let mut best: Option<(usize, &str)> = None;
+    let mut best: Option<((usize, usize), &str)> = None;
     for candidate in candidates {
         if candidate.len().abs_diff(word.len()) > 3 * 4 || candidate == word {
             continue;
@@ -73,8 +74,9 @@ pub fn similar<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         let distance = distance(word, candidate);
         // A word of one or two letters must keep one of them.
         let keeps_a_letter = distance < length.max(candidate.chars().count());
-        if distance <= limit && keeps_a_letter && best.is_none_or(|(least, _)| distance < least) {
-            best = Some((distance, candidate));
+        let key = (distance, candidate.len().abs_diff(word.len()));
+        if distance <= limit && keeps_a_letter && best.is_none_or(|(least, _)| key < least) {
+            best = Some((key, candidate));
         }
     }
     best.map(|(_, candidate)| candidate)
@@ -127,6 +129,7 @@ mod tests {
         assert_eq!(similar("parm", words), Some("param"));
         assert_eq!(similar("phsae", words), Some("phase"));
         assert_eq!(similar("Param", words), Some("param"));
+        assert_eq!(similar("stesp", ["step", "steps"]), Some("steps"));
         assert_eq!(similar("elephant", words), None);
         assert_eq!(similar("xy", words), None);
         assert_eq!(similar("", words), None);

@@ -21,12 +21,14 @@ pub(crate) fn bad_token(lower: &Lower<'_>, token: usize) -> Diagnostic {
         // What follows a text on its line is seldom meant to belong to it.
         let trimmed = text.trim_end_matches([' ', '\t', ')', ']', '}', ',', '{']).trim_end();
         let end = lower.file.span(span.start as usize + trimmed.len()..span.start as usize + trimmed.len());
-        return Diagnostic::error(codes::UNCLOSED_TEXT, "the text is never closed")
-            .primary(
-                span.before().to(lower.file.span(span.start as usize..span.start as usize + 1)),
-                "begins here",
-            )
-            .help_edit("a text ends with a quote on the same line", end, "\"");
+        let begin = lower.file.span(span.start as usize..span.start as usize + 1);
+        let diagnostic =
+            Diagnostic::error(codes::UNCLOSED_TEXT, "the text is never closed").primary(begin, "begins here");
+        if trimmed == "\"" {
+            return diagnostic
+                .note("quotes are paired from the left: is one missing, or one too many, before it?");
+        }
+        return diagnostic.help_edit("a text ends with a quote on the same line", end, "\"");
     }
     let before = token.checked_sub(1).map(|token| lower.tokens[token].kind);
     let previous = (0..token).rev().find(|token| !lower.tokens[*token].kind.is_trivia());
@@ -271,7 +273,7 @@ fn misspelt(
         .primary(span, "unknown word");
     match near {
         Some(near) => (diagnostic.help_edit(format!("did you mean `{near}`?"), span, near), Some(near)),
-        None => (diagnostic.note(format!("it begins with {}", listed(&candidates))), None),
+        None => (diagnostic.note(format!("a {place} begins with {}", listed(&candidates))), None),
     }
 }
 

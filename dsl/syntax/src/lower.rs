@@ -397,9 +397,12 @@ impl<'a> Lower<'a> {
             let open = self.token_span(block.open);
             let end = self.span(&statement.head).after();
             self.diagnostics.push(
-                Diagnostic::error(codes::MISSING_BLOCK, "the block begins on a line of its own")
-                    .primary(open, format!("belongs behind the `{word}`"))
-                    .help_edit("move it up", end.to(open), " {"),
+                Diagnostic::error(
+                    codes::MISSING_BLOCK,
+                    format!("the `{{` of this `{word}` is on a line of its own"),
+                )
+                .primary(open, "belongs to the line before")
+                .help_edit("move it up", end.to(open), " {"),
             );
         }
         let inside = match word {
@@ -441,17 +444,26 @@ impl<'a> Lower<'a> {
                 let diagnostic = explain::unclosed_block(self, statement, block);
                 self.diagnostics.push(diagnostic);
             }
-            Some(_) if !block.stray.is_empty() => {
-                let (place, end) =
-                    (self.span(&block.stray), self.token_span(block.close.unwrap_or(block.open)).after());
-                self.diagnostics.push(
-                    Diagnostic::error(codes::STRAY_TEXT, "there is text behind the end of the block")
-                        .primary(place, "not expected here")
-                        .help_edits(
-                            "put it on a line of its own",
-                            vec![zoo_diagnostics::Edit { span: end, replacement: "\n".to_owned() }],
-                        ),
-                );
+            Some(close) => {
+                if let Some(next) = block.crowded {
+                    self.diagnostics.push(
+                        Diagnostic::error(codes::TWO_STATEMENTS, "two statements stand on one line")
+                            .primary(self.token_span(next), "the second one begins here")
+                            .help_edit(
+                                "put it on a line of its own",
+                                self.token_span(close).after().to(self.token_span(next).before()),
+                                "\n",
+                            ),
+                    );
+                }
+                if !block.stray.is_empty() {
+                    let place = self.span(&block.stray);
+                    self.diagnostics.push(
+                        Diagnostic::error(codes::STRAY_TEXT, "there is text behind the end of the block")
+                            .primary(place, "not expected here")
+                            .help_edit("is it a comment?", place.before(), "// "),
+                    );
+                }
             }
             _ => {}
         }

@@ -49,8 +49,10 @@ pub(crate) struct Block {
     pub(crate) close: Option<usize>,
     /// Its statements.
     pub(crate) body: Vec<Statement>,
-    /// What stands behind the `}` on its line; may be empty.
+    /// What stands behind the `}` on its line and is no statement; may be empty.
     pub(crate) stray: Range<usize>,
+    /// The statement that begins behind the `}` on its line, if one does.
+    pub(crate) crowded: Option<usize>,
     /// Whether the `{` stands on a line of its own.
     pub(crate) late: bool,
 }
@@ -232,6 +234,7 @@ impl<'a> Cutter<'a> {
             let last = close.unwrap_or_else(|| self.last_significant(open, self.at));
             statement.tokens.end = last + 1;
             let mut stray = last + 1..last + 1;
+            let mut crowded = None;
             if close.is_some() {
                 self.at += 1;
                 let next = self.on_line(self.at);
@@ -245,10 +248,10 @@ impl<'a> Cutter<'a> {
                     statement.tokens.end = stray.end;
                     self.at = end;
                 } else if !ends {
-                    stray = next..next;
+                    crowded = Some(next);
                 }
             }
-            statement.block = Some(Block { open, close, body, stray, late });
+            statement.block = Some(Block { open, close, body, stray, crowded, late });
         }
         statement
     }

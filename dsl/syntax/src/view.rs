@@ -329,12 +329,14 @@ impl<'a> View<'a> {
             // With the parentheses, if it has any: they stand between the two operators.
             let middle = self.file.span(first.end() as usize..operator_span.start as usize);
             let copy = self.slice(middle).trim().to_owned();
-            self.error(
-                Diagnostic::error(codes::CHAINED_COMPARISON, "comparisons cannot be chained")
-                    .primary(operator_span, "a second comparison")
-                    .secondary(*first, "the first one")
-                    .help_edit("compare twice", operator_span.before(), format!("and {copy} ")),
-            );
+            let diagnostic = Diagnostic::error(codes::CHAINED_COMPARISON, "comparisons cannot be chained")
+                .primary(operator_span, "a second comparison")
+                .secondary(*first, "the first one");
+            self.error(if self.text.starts_with("require") {
+                diagnostic.help("make two claims of it: each requires one thing")
+            } else {
+                diagnostic.help_edit("compare twice", operator_span.before(), format!("and {copy} "))
+            });
         }
         let span = left.outer.to(right.outer);
         let kind = ExprKind::Binary {

@@ -44,6 +44,11 @@ impl<'l, 'a> Explainer<'l, 'a> {
         self.text_at(0)
     }
 
+    /// The statement's first word.
+    fn text_first(&self) -> &'a str {
+        self.tokens.first().map_or("", |token| self.lower.slice(*token))
+    }
+
     pub(super) fn kind_at(&self, ahead: usize) -> Option<TokenKind> {
         self.tokens.get(self.at + ahead).map(|token| self.lower.tokens[*token].kind)
     }
@@ -509,6 +514,11 @@ impl<'l, 'a> Explainer<'l, 'a> {
             return Err(Diagnostic::error(codes::BAD_NUMBER, "the digits of a number stand together")
                 .primary(span, "not part of a number")
                 .help_edit("leave the comma out", span.to(self.span_at(1).before()), ""));
+        }
+        if text == "=" && self.text_first() == "require" {
+            return Err(Diagnostic::error(codes::UNKNOWN_OPERATOR, "`=` is no comparison")
+                .primary(span, "not possible here")
+                .note("a claim says which number is larger, with `>` or `<`"));
         }
         if text == "=" {
             return Err(Diagnostic::error(codes::UNKNOWN_OPERATOR, "`=` is no operator in a value")
