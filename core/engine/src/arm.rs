@@ -6,7 +6,7 @@ use crate::model::Instances;
 use crate::observe::Observer;
 use crate::session::{Session, autocast};
 use crate::train::PhaseEnd;
-use crate::{EngineError, Result};
+use crate::{EngineError, PhaseCache, Result, Timings};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -76,6 +76,10 @@ pub struct ArmJob<'a> {
     pub planned: Vec<PlannedMemory>,
     /// Looks for values that are no numbers after every call, at a price.
     pub paranoid: bool,
+    /// Phases that other arms and runs have in common with this one, to take over and to keep.
+    pub phases: Option<&'a PhaseCache>,
+    /// Where the time of updates is measured, if anyone wants to know.
+    pub timings: Option<&'a Timings>,
 }
 
 /// How an arm ended that met no error.
@@ -158,6 +162,9 @@ impl<'a> Session<'a> {
             evaluated: Vec::new(),
             seconds_before: 0.0,
             began,
+            phases: job.phases,
+            timings: job.timings,
+            experiment: job.experiment,
         }))
     }
 
@@ -193,13 +200,14 @@ impl<'a> Session<'a> {
         if arm.phases.is_empty() {
             self.after("", 0, None)?;
         }
-        for phase in &arm.phases {
+        for (index, phase) in arm.phases.iter().enumerate() {
             let in_phase = left.as_ref().and_then(|left| {
                 let saved = left.position.phase.as_ref().filter(|saved| saved.name == phase.name)?;
                 Some((saved, left.folder.as_path()))
             });
             let done = self.finished.contains(&phase.name);
-            if !done && self.train(phase, in_phase)? == PhaseEnd::Stopped {
+            let taken = !done && in_phase.is_none() && self.take_over(index)?;
+            if !done && !taken && self.train(phase, in_phase)? == PhaseEnd::Stopped {
                 return Ok(ArmOutcome::Stopped);
             }
             // Of phases that were complete before, the evaluations after the last one may be missing.

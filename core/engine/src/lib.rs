@@ -30,12 +30,18 @@ pub use arm::{ArmJob, ArmOutcome, ArmResult, PlannedMemory, StopFlag, run_arm};
 pub use error::{EngineError, Result};
 
 // The whole run.
+mod bench;
 mod cache;
 mod run;
+mod shared_phase;
 mod shared_sink;
 mod stages;
+mod timings;
 
+pub use bench::{BenchPart, BenchResult, bench, matmul_peak};
 pub use cache::{Cache, CacheError, Cached};
 pub use run::{RunError, RunOptions, libtorch_version, read_experiment, resume, run, with_causes};
+pub use shared_phase::PhaseCache;
 pub use shared_sink::SharedSink;
-pub use stages::{AssetChanged, AssetSource, Fetched, RunEnvironment};
+pub use stages::{Assets, RunEnvironment};
+pub use timings::Timings;

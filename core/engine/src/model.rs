@@ -62,7 +62,7 @@ impl Instances {
     }
 
     /// The names of all instances that a step calls, or that those refer to, act on or share with.
-    fn reached(&self, graph: &StepGraph) -> BTreeSet<String> {
+    pub(crate) fn reached(&self, graph: &StepGraph) -> BTreeSet<String> {
         let mut open: Vec<String> = graph
             .nodes
             .iter()

@@ -4,14 +4,14 @@ use crate::checkpoint::{Checkpoints, Evaluated, InPhase, Position, Save, Written
 use crate::memory::Meter;
 use crate::model::Instances;
 use crate::observe::Observer;
-use crate::{EngineError, PlannedMemory, Result, StopFlag};
+use crate::{EngineError, PhaseCache, PlannedMemory, Result, StopFlag, Timings};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 use tch::{Device, Kind, Tensor};
 use zoo_host::World;
 use zoo_record::{CheckpointKind, Event, Measure, RunDir, Sink, Values, file_name, write_atomic};
-use zoo_schema::experiment::{Arm, Evaluation, Precision};
+use zoo_schema::experiment::{Arm, Evaluation, Experiment, Precision};
 
 /// An arm under one seed while it runs.
 pub(crate) struct Session<'a> {
@@ -38,6 +38,9 @@ pub(crate) struct Session<'a> {
     /// Seconds of earlier times, and when this one began.
     pub(crate) seconds_before: f64,
     pub(crate) began: Instant,
+    pub(crate) phases: Option<&'a PhaseCache>,
+    pub(crate) timings: Option<&'a Timings>,
+    pub(crate) experiment: &'a Experiment,
 }
 
 /// The narrower type of the forward pass on a device; none for float32.
@@ -49,6 +52,15 @@ pub(crate) fn autocast(precision: Precision, device: Device) -> Result<Option<Ki
             "float16 is for GPUs; on this CPU use `precision = bfloat16` or `float32`".to_owned(),
         )),
         (Precision::Float16, _) => Ok(Some(Kind::Half)),
+    }
+}
+
+/// The precision as events tell it.
+pub(crate) fn precision_name(autocast: Option<Kind>) -> &'static str {
+    match autocast {
+        None => "float32",
+        Some(Kind::Half) => "float16",
+        Some(_) => "bfloat16",
     }
 }
 

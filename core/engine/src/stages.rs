@@ -4,47 +4,52 @@ use crate::cache::{self, Cache, CacheError};
 use crate::{SharedSink, StopFlag};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
+use zoo_assets::{Expected, Progress, Store};
 use zoo_host::{Asset, Environment, EnvironmentError, Stage};
 use zoo_record::{Event, LockedAsset, Sink};
 
-/// An asset that was brought to this machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fetched {
-    /// The file or folder.
-    pub path: PathBuf,
-    /// What it is, for the lock.
-    pub locked: LockedAsset,
+/// Where assets come from: the cache of assets, and the folder that relative paths start from.
+#[derive(Clone, Debug)]
+pub struct Assets {
+    /// The cache.
+    pub store: Arc<Store>,
+    /// Usually the recipe's folder.
+    pub relative_to: PathBuf,
 }
 
-/// Where assets come from.
-pub trait AssetSource: Send + Sync {
-    /// Brings an asset to this machine, or finds it there.
-    ///
-    /// # Errors
-    /// When it cannot be had.
-    fn fetch(&self, uri: &str) -> Result<Fetched, EnvironmentError>;
+/// Downloads as stages: they take time, and are done once.
+struct Downloads<'a>(&'a RunEnvironment, Instant);
+
+impl Progress for Downloads<'_> {
+    fn started(&self, uri: &str, _done: u64, _total: Option<u64>) {
+        self.0.tell(Event::StageStarted { stage: uri.to_owned(), key: key_of(uri) });
+    }
+
+    fn retrying(&self, uri: &str, reason: &str) {
+        self.0.tell(Event::Warning {
+            arm: None,
+            seed: None,
+            message: format!("`{uri}` is tried again: {reason}"),
+            help: None,
+        });
+    }
+
+    fn finished(&self, uri: &str, bytes: u64) {
+        let seconds = self.1.elapsed().as_secs_f64();
+        self.0.tell(Event::StageFinished { stage: uri.to_owned(), key: key_of(uri), seconds, bytes });
+    }
 }
 
-/// An asset whose content is not what it was when the run began.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "the asset `{uri}` has changed since the run began: it is {found} now and was {expected}; put the old content back, or begin a new run"
-)]
-pub struct AssetChanged {
-    /// As the recipe names it.
-    pub uri: String,
-    /// Hash of its content now.
-    pub found: String,
-    /// Hash when the run began.
-    pub expected: String,
+fn key_of(uri: &str) -> String {
+    blake3::hash(uri.as_bytes()).to_hex().to_string()
 }
 
 /// What the engine does for components during a run: assets are fetched once and held against the lock,
 /// stages are kept in the cache under the key of all that they depend on.
 pub struct RunEnvironment {
-    assets: Box<dyn AssetSource>,
+    assets: Assets,
     cache: Cache,
     sink: SharedSink,
     stop: StopFlag,
@@ -59,17 +64,12 @@ impl std::fmt::Debug for RunEnvironment {
 }
 
 impl RunEnvironment {
-    /// An environment whose stages lie in `stages/` of the cache folder. `locked` are the assets of the
+    /// An environment whose stages lie in `stages/` of the assets' cache. `locked` are the assets of the
     /// run's lock, none for a new run.
-    pub fn new(
-        assets: Box<dyn AssetSource>,
-        cache_folder: &Path,
-        sink: SharedSink,
-        stop: StopFlag,
-        locked: &[LockedAsset],
-    ) -> Self {
+    pub fn new(assets: Assets, sink: SharedSink, stop: StopFlag, locked: &[LockedAsset]) -> Self {
         let known = locked.iter().map(|asset| (asset.uri.clone(), (asset.clone(), None))).collect();
-        Self { assets, cache: Cache::new(cache_folder.join("stages")), sink, stop, known: Mutex::new(known) }
+        let cache = Cache::new(assets.store.options().cache.join("stages"));
+        Self { assets, cache, sink, stop, known: Mutex::new(known) }
     }
 
     /// The assets of the run, sorted by URI.
@@ -87,16 +87,13 @@ impl RunEnvironment {
         if let Some((asset, Some(path))) = known.get(uri) {
             return Ok((asset.clone(), path.clone()));
         }
-        let Fetched { path, locked } = self.assets.fetch(uri)?;
-        if let Some((before, None)) = known.get(uri)
-            && before.hash != locked.hash
-        {
-            return Err(Box::new(AssetChanged {
-                uri: uri.to_owned(),
-                found: locked.hash,
-                expected: before.hash.clone(),
-            }));
-        }
+        let expected = known
+            .get(uri)
+            .map(|(asset, _)| Expected { hash: asset.hash.clone(), revision: asset.revision.clone() });
+        let progress = Downloads(self, Instant::now());
+        let fetched = self.assets.store.fetch(uri, &self.assets.relative_to, expected.as_ref(), &progress)?;
+        let zoo_assets::Fetched { path, hash, bytes, revision, .. } = fetched;
+        let locked = LockedAsset { uri: uri.to_owned(), revision, hash, bytes };
         known.insert(uri.to_owned(), (locked.clone(), Some(path.clone())));
         Ok((locked, path))
     }
@@ -144,27 +141,13 @@ impl Environment for RunEnvironment {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
     use zoo_record::Collect;
 
-    struct Local(Mutex<u32>);
-
-    impl AssetSource for Local {
-        fn fetch(&self, uri: &str) -> Result<Fetched, EnvironmentError> {
-            *self.0.lock().unwrap() += 1;
-            let path = PathBuf::from(uri);
-            let content = std::fs::read(&path)?;
-            let hash = format!("blake3:{}", blake3::hash(&content).to_hex());
-            let locked =
-                LockedAsset { uri: uri.to_owned(), revision: None, hash, bytes: content.len() as u64 };
-            Ok(Fetched { path, locked })
-        }
-    }
-
     fn environment(folder: &Path, events: &Arc<Mutex<Collect>>, locked: &[LockedAsset]) -> RunEnvironment {
-        let assets = Box::new(Local(Mutex::new(0)));
+        let store = Store::open(zoo_assets::Options::new(folder.join("cache")));
+        let assets = Assets { store: Arc::new(store), relative_to: folder.to_owned() };
         let sink = SharedSink::new(Tell(Arc::clone(events)));
-        RunEnvironment::new(assets, folder, sink, StopFlag::new(), locked)
+        RunEnvironment::new(assets, sink, StopFlag::new(), locked)
     }
 
     struct Tell(Arc<Mutex<Collect>>);
@@ -226,7 +209,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("lines.txt");
         std::fs::write(&file, "one").unwrap();
-        let uri = file.to_str().unwrap();
+        let uri = "lines.txt";
         let events = Arc::new(Mutex::new(Collect::default()));
         let first = environment(folder.path(), &events, &[]);
         let asset = first.asset(uri).unwrap();
@@ -236,7 +219,7 @@ mod tests {
         std::fs::write(&file, "two").unwrap();
         let resumed = environment(folder.path(), &events, &locked);
         let error = resumed.asset(uri).unwrap_err().to_string();
-        assert!(error.contains("has changed since the run began"), "{error}");
+        assert!(error.contains("lines.txt"), "{error}");
         std::fs::write(&file, "one").unwrap();
         assert_eq!(resumed.asset(uri).unwrap(), asset);
     }

@@ -6,8 +6,10 @@ use crate::graph::{Program, compile};
 use crate::loader::{Job, Loader, LoaderOptions};
 use crate::optimizer::{Optimizer, Scaler, defined};
 use crate::order::{DataOrder, parts};
-use crate::session::{Session, autocast};
+use crate::session::{Session, autocast, precision_name};
+use crate::shared_phase::PhaseFacts;
 use crate::step::{Batch, Moment, Runner, TRIAL};
+use crate::timings::{Part, timed};
 use crate::totals::{Sums, Totals};
 use crate::update::{At, Updater};
 use crate::{EngineError, Result};
@@ -157,6 +159,7 @@ struct Training<'p> {
     scaler: Option<Scaler>,
     best: Option<Best>,
     without_better: u64,
+    began: Instant,
 }
 
 impl Session<'_> {
@@ -186,6 +189,7 @@ impl Session<'_> {
             scaler: (autocast == Some(Kind::Half)).then(Scaler::default),
             best: None,
             without_better: 0,
+            began: Instant::now(),
         };
         if let Some((saved, folder)) = resumed {
             training.restore(saved, folder)?;
@@ -197,12 +201,7 @@ impl Session<'_> {
             step: training.step,
             total,
             batch: phase.batch,
-            precision: match autocast {
-                None => "float32",
-                Some(Kind::Half) => "float16",
-                Some(_) => "bfloat16",
-            }
-            .to_owned(),
+            precision: precision_name(autocast).to_owned(),
         });
         let ranges = training.ranges.clone();
         let per_update = ranges.len() as u64;
@@ -231,7 +230,7 @@ impl Session<'_> {
         let mut feed = Feed { loader, waiting: VecDeque::new() };
         let runner =
             Runner { world: &world, program: &program, device: self.device, training: true, autocast };
-        let updater = Updater::new(runner);
+        let updater = Updater::new(runner).timed(self.timings);
         if training.step == 0 {
             self.trial(&mut training, &mut feed, &updater)?;
             for metric in &program.metrics {
@@ -291,7 +290,7 @@ impl Session<'_> {
             if self.stop.stopped() {
                 return self.stop_here(&mut training);
             }
-            let began = Instant::now();
+            let (began, tokens) = (Instant::now(), training.window.tokens);
             match self.one_update(&mut training, feed, updater) {
                 Err(EngineError::Host(error)) if self.stop.stopped() && is_cancelled(&error) => {
                     // A component gave up on the way; nothing of this update was applied.
@@ -299,7 +298,11 @@ impl Session<'_> {
                 }
                 done => done?,
             }
-            training.window.seconds += began.elapsed().as_secs_f64();
+            let seconds = began.elapsed().as_secs_f64();
+            training.window.seconds += seconds;
+            if let Some(timings) = self.timings {
+                timings.updated(seconds, training.window.tokens - tokens);
+            }
             let last = training.step == training.total;
             let every = |every: Option<u64>| every.is_some_and(|n| training.step.is_multiple_of(n));
             let (log, evaluate, save) =
@@ -341,13 +344,16 @@ impl Session<'_> {
         let phase = training.phase;
         let mut batches = Vec::with_capacity(training.ranges.len());
         for _ in 0..training.ranges.len() {
-            batches.push(feed.part()?.ok_or_else(|| {
+            let part = timed(self.timings, Part::Waiting, || feed.part())?;
+            batches.push(part.ok_or_else(|| {
                 EngineError::Experiment(format!("phase `{}`: the loader ended early", phase.name))
             })?);
         }
         let at = At { update: training.before + training.step, phase_update: training.step };
         let scale = training.scaler.map_or(1.0, |scaler| scaler.scale);
-        let updated = updater.update(&batches, &training.optimizer.parameters(), at, scale)?;
+        let updated = timed(self.timings, Part::Gradients, || {
+            updater.update(&batches, &training.optimizer.parameters(), at, scale)
+        })?;
         if updated.no_targets {
             let term = training.program.terms.iter().map(|term| &*term.id).collect::<Vec<_>>().join("`, `");
             return Err(EngineError::NoTargets { phase: phase.name.clone(), step: training.step + 1, term });
@@ -379,7 +385,9 @@ impl Session<'_> {
                 training.window.norms += 1;
             }
             let rate = training.optimizer.rate(at.update, at.phase_update)?;
-            training.optimizer.step(&updated.gradients, rate, at.update, at.phase_update)?;
+            timed(self.timings, Part::Optimizer, || {
+                training.optimizer.step(&updated.gradients, rate, at.update, at.phase_update)
+            })?;
         }
         if let Some(scaler) = &mut training.scaler {
             scaler.note(fine);
@@ -556,6 +564,12 @@ impl Session<'_> {
         let is_last = self.arm.phases.last().is_some_and(|last| last.name == phase.name);
         let kind = if is_last { CheckpointKind::Final } else { CheckpointKind::Phase };
         self.save(kind, (&phase.name, training.step), None, &[], phase.keep, best)?;
+        let facts = PhaseFacts {
+            total: training.total,
+            precision: precision_name(training.autocast).to_owned(),
+            seconds: training.began.elapsed().as_secs_f64(),
+        };
+        self.keep_phase(phase, &facts)?;
         Ok(PhaseEnd::Complete)
     }
 }

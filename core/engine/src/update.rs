@@ -16,8 +16,9 @@ use crate::arithmetic::{Operand, apply};
 use crate::gather::Gathered;
 use crate::graph::{LeafKind, Level, Program, Reading, Source, Work, releases};
 use crate::step::{Batch, Moment, Runner, Values};
+use crate::timings::{Part, timed};
 use crate::totals::LeafValue;
-use crate::{EngineError, Result};
+use crate::{EngineError, Result, Timings};
 use std::collections::{BTreeSet, HashSet};
 use tch::{Kind, Tensor};
 use zoo_host::{InstanceId, Value};
@@ -53,6 +54,7 @@ type Leaves = Vec<Option<LeafValue>>;
 /// Computes the gradients of updates, and the values of evaluations.
 pub(crate) struct Updater<'a> {
     pub(crate) runner: Runner<'a>,
+    timings: Option<&'a Timings>,
     part_releases: Vec<Vec<usize>>,
     first_releases: Vec<Vec<usize>>,
 }
@@ -92,11 +94,20 @@ impl<'a> Updater<'a> {
         let kept = kept(runner.program);
         let part_releases = releases(&runner.program.part, &kept);
         let first_releases = releases(&runner.program.first_pass, &kept);
-        Self { runner, part_releases, first_releases }
+        Self { runner, timings: None, part_releases, first_releases }
+    }
+
+    /// The same, measured where someone wants to know.
+    pub(crate) fn timed(self, timings: Option<&'a Timings>) -> Self {
+        Self { timings, ..self }
     }
 
     fn program(&self) -> &'a Program {
         self.runner.program
+    }
+
+    fn backward(&self, total: &Tensor, targets: &[&Tensor], scale: f64) -> Result<Vec<Tensor>> {
+        timed(self.timings, Part::Backward, || backward(total, targets, scale))
     }
 
     /// Forward and backward of an update. `scale` multiplies the loss that is differentiated.
@@ -160,7 +171,7 @@ impl<'a> Updater<'a> {
             (leaves, total)
         };
         self.must_have_gradients(&total)?;
-        let gradients = backward(&total, update.parameters, update.scale)?;
+        let gradients = self.backward(&total, update.parameters, update.scale)?;
         without_history(&mut leaves)?;
         self.updated(gradients, &total, leaves)
     }
@@ -198,7 +209,7 @@ impl<'a> Updater<'a> {
             add_leaves(&mut sums, leaves)?;
             let total = total.ok_or_else(no_loss)?;
             self.must_have_gradients(&total)?;
-            accumulate(&mut gradients, backward(&total, update.parameters, update.scale)?)?;
+            accumulate(&mut gradients, self.backward(&total, update.parameters, update.scale)?)?;
             loss = Some(add(loss, total.f_detach()?)?);
         }
         if !program.whole.is_empty() || program.leaves.iter().any(|leaf| leaf.level == Level::Whole) {
@@ -254,7 +265,7 @@ impl<'a> Updater<'a> {
             .map(|(_, tensor)| tensor)
             .chain(update.parameters.iter().copied())
             .collect();
-        let mut found = backward(&total, &targets, update.scale)?.into_iter();
+        let mut found = self.backward(&total, &targets, update.scale)?.into_iter();
         let of_cuts: Vec<Tensor> = found.by_ref().take(cuts.len()).collect();
         let of_knobs: Vec<Tensor> = found.by_ref().take(knobs.len()).collect();
         let mut gradients: Vec<Tensor> = found.collect();
@@ -292,7 +303,7 @@ impl<'a> Updater<'a> {
             add_leaves(&mut leaves, made)?;
             if let Some(surrogate) = surrogate.filter(Tensor::requires_grad) {
                 // The gradients in it are scaled already.
-                accumulate(&mut gradients, backward(&surrogate, update.parameters, 1.0)?)?;
+                accumulate(&mut gradients, self.backward(&surrogate, update.parameters, 1.0)?)?;
             }
         }
         self.updated(gradients, &total, leaves)

@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Run(RunArguments),
     /// Goes on with a run that was stopped or killed.
     Resume(ResumeArguments),
+    /// Measures how fast an arm trains, and where the time goes.
+    Bench(BenchArguments),
 }
 
 #[derive(Debug, Args)]
@@ -58,6 +60,21 @@ pub(crate) struct ResumeArguments {
     pub(crate) how: How,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct BenchArguments {
+    /// The experiment that the checker made, in JSON; `-` reads it from standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) experiment: PathBuf,
+    /// The arm, where the experiment has several.
+    #[arg(long, value_name = "ARM")]
+    pub(crate) arm: Option<String>,
+    /// Updates to measure, after a few to warm up.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) steps: u64,
+    #[command(flatten)]
+    pub(crate) how: How,
+}
+
 /// How to compute and what to print.
 #[derive(Debug, Args)]
 pub(crate) struct How {
@@ -73,6 +90,9 @@ pub(crate) struct How {
     /// Use nothing that is not on this machine.
     #[arg(long)]
     pub(crate) offline: bool,
+    /// Compute every phase, even one that an earlier run or arm has computed.
+    #[arg(long)]
+    pub(crate) alone: bool,
     /// Look for values that are no numbers after every call of a component; slow.
     #[arg(long)]
     pub(crate) paranoid: bool,

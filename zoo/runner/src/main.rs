@@ -5,6 +5,7 @@
 
 mod arguments;
 mod assets;
+mod bench;
 mod display;
 mod logging;
 mod machine;
@@ -13,18 +14,13 @@ mod session;
 use arguments::{Arguments, Command};
 use clap::Parser;
 use std::process::ExitCode;
-use zoo_record::Exit;
 
 fn main() -> ExitCode {
     // A wrong command line ends in clap with code 2, as `Exit::Wrong`.
     let exit = match Arguments::parse().command {
         Command::Run(arguments) => session::run(arguments),
         Command::Resume(arguments) => session::resume(arguments),
+        Command::Bench(arguments) => session::bench(arguments),
     };
-    leave(exit)
-}
-
-/// Ends the process. libtorch's threads and plugins' libraries need no farewell: everything is on disk.
-fn leave(exit: Exit) -> ExitCode {
     exit.into()
 }

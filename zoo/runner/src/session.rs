@@ -1,6 +1,6 @@
 //! One call of the runner, from its arguments to its exit code.
 
-use crate::arguments::{DeviceChoice, How, ResumeArguments, RunArguments};
+use crate::arguments::{BenchArguments, DeviceChoice, How, ResumeArguments, RunArguments};
 use crate::display::{Display, Out, verdict::verdict};
 use crate::{logging, machine};
 use anyhow::{Context, Result};
@@ -42,6 +42,38 @@ pub(crate) fn resume(arguments: ResumeArguments) -> Exit {
         let experiment = Experiment { seeds: seeds.unwrap_or(experiment.seeds), ..experiment };
         let ended = zoo_engine::resume(session.options, seeds, session.display, &session.stop);
         session.say.ended(&experiment, ended)
+    })
+}
+
+/// `zoo-runner bench`
+pub(crate) fn bench(arguments: BenchArguments) -> Exit {
+    let BenchArguments { experiment, arm, steps, how } = arguments;
+    let json = how.json;
+    let folder = match tempfile::tempdir() {
+        Ok(folder) => folder,
+        Err(error) => {
+            Out::Error.line(&format!("error: there is no folder for what the measurement writes: {error}"));
+            return Exit::Error;
+        }
+    };
+    finish(json, folder.path(), || {
+        let experiment = read_experiment(&experiment).map_err(wrong)?;
+        let arm = match (&arm, experiment.arms.as_slice()) {
+            (Some(name), _) => name.clone(),
+            (None, [only]) => only.name.clone(),
+            (None, arms) => {
+                let names: Vec<&str> = arms.iter().map(|arm| arm.name.as_str()).collect();
+                return Err(wrong(anyhow::anyhow!("name one arm with `--arm`: {}", names.join(", "))));
+            }
+        };
+        let session = Session::begin(&experiment, folder.path(), how, Vec::new(), None)?;
+        let result = zoo_engine::bench(&experiment, &arm, steps, session.options, &session.stop);
+        let result = result.map_err(failed)?;
+        session.say.out.line(crate::bench::text(&result).trim_end());
+        if session.say.json {
+            Out::Standard.line(&serde_json::to_string(&result).map_err(failed)?);
+        }
+        Ok(Exit::Success)
     })
 }
 
@@ -131,8 +163,8 @@ impl Session {
             device_facts,
             threads,
             loader_threads,
-            cache: crate::assets::cache_folder(),
-            assets: crate::assets::source(how.offline),
+            assets: crate::assets::of(experiment, how.offline),
+            share_phases: !how.alone,
             allow_changed: false,
             paranoid: how.paranoid,
         };

@@ -50,7 +50,7 @@ impl View for OfTensor<'_> {
 }
 
 /// Writes tensors, contiguous and on the CPU; the same tensors give the same bytes in whatever order.
-pub(super) fn write_tensors(path: &Path, tensors: &[(String, Tensor)]) -> Result<()> {
+pub(crate) fn write_tensors(path: &Path, tensors: &[(String, Tensor)]) -> Result<()> {
     let views = tensors
         .iter()
         .map(|(name, tensor)| {
@@ -75,7 +75,7 @@ pub(super) fn sync(path: &Path) -> Result<u64> {
 }
 
 /// Reads all tensors of a file.
-pub(super) fn read_tensors(path: &Path) -> Result<Vec<(String, Tensor)>> {
+pub(crate) fn read_tensors(path: &Path) -> Result<Vec<(String, Tensor)>> {
     let bytes = std::fs::read(path).map_err(|e| unusable(path, e))?;
     let read = SafeTensors::deserialize(&bytes).map_err(|e| unusable(path, e))?;
     read.iter()

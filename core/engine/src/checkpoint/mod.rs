@@ -20,7 +20,8 @@ pub(crate) use position::{Best, Evaluated, InPhase, Position, SavedWindow};
 
 use crate::model::Instances;
 use crate::{EngineError, Result};
-use files::{read_tensors, sync, write_tensors};
+use files::sync;
+pub(crate) use files::{read_tensors, write_tensors};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;

@@ -2,12 +2,14 @@
 
 mod error;
 mod fairness;
-mod parts;
+pub(crate) mod parts;
 
 pub use error::{RunError, with_causes};
 pub use parts::libtorch_version;
 
-use crate::{ArmJob, ArmOutcome, AssetSource, PlannedMemory, RunEnvironment, SharedSink, StopFlag, run_arm};
+use crate::{
+    ArmJob, ArmOutcome, Assets, PhaseCache, PlannedMemory, RunEnvironment, SharedSink, StopFlag, run_arm,
+};
 use parts::{ZOO, seeds};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::PathBuf;
@@ -35,10 +37,10 @@ pub struct RunOptions {
     pub threads: usize,
     /// Threads that prepare batches, at least 1.
     pub loader_threads: usize,
-    /// Where stages are kept.
-    pub cache: PathBuf,
-    /// Where assets come from.
-    pub assets: Box<dyn AssetSource>,
+    /// Where assets come from; stages and phases are kept in the same cache.
+    pub assets: Assets,
+    /// Takes over phases that were computed before, and keeps those that others begin with.
+    pub share_phases: bool,
     /// Goes on with plugins or a libtorch that have changed since the run began.
     pub allow_changed: bool,
     /// Looks for values that are no numbers after every call, at a price.
@@ -170,6 +172,7 @@ struct Run<'a> {
     registry: Arc<Registry>,
     lock: Lock,
     environment: Arc<RunEnvironment>,
+    phases: Option<PhaseCache>,
     sink: SharedSink,
     stop: &'a StopFlag,
     finished: Vec<FinishedSeed>,
@@ -183,7 +186,7 @@ impl<'a> Run<'a> {
     #[allow(clippy::too_many_arguments)]
     fn new(
         experiment: &'a Experiment,
-        mut options: RunOptions,
+        options: RunOptions,
         run_dir: RunDir,
         registry: Registry,
         lock: Lock,
@@ -194,15 +197,16 @@ impl<'a> Run<'a> {
         let recorder = Recorder::open(run_dir.clone(), experiment, options.command.clone())?;
         let finished = recorder.finished().to_vec();
         let sink = SharedSink::new(FanOut::new().with(recorder).with(sink));
-        let assets = std::mem::replace(&mut options.assets, Box::new(NoAssets));
+        let phases = options.share_phases.then(|| PhaseCache::new(&options.assets.store.options().cache));
         let environment =
-            RunEnvironment::new(assets, &options.cache, sink.clone(), stop.clone(), &lock.assets);
+            RunEnvironment::new(options.assets.clone(), sink.clone(), stop.clone(), &lock.assets);
         Ok(Self {
             experiment,
             run_dir,
             registry: Arc::new(registry),
             lock,
             environment: Arc::new(environment),
+            phases,
             sink,
             stop,
             finished,
@@ -331,7 +335,9 @@ impl<'a> Run<'a> {
         if self.stop.stopped() {
             return Ok(false);
         }
-        let planned = self.planned_memory(arm);
+        // Every seed needs the same; the first one tells how good the plan was.
+        let first = seed == self.experiment.first_seed;
+        let planned = if first { planned_memory(arm, self.options.device) } else { Vec::new() };
         let job = ArmJob {
             experiment: self.experiment,
             arm,
@@ -346,6 +352,8 @@ impl<'a> Run<'a> {
             resume: self.resumed,
             planned,
             paranoid: self.options.paranoid,
+            phases: self.phases.as_ref(),
+            timings: None,
         };
         let outcome = run_arm(job);
         self.write_lock()?;
@@ -369,23 +377,6 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// What the checker predicts, for the device and precision of this run.
-    fn planned_memory(&self, arm: &Arm) -> Vec<PlannedMemory> {
-        let narrow = |phase: &Phase| match phase.precision {
-            Precision::Float32 => false,
-            Precision::Bfloat16 | Precision::Float16 => true,
-            Precision::Auto => self.options.device.is_cuda(),
-        };
-        let parts = arm.cost.parts.iter().filter(|part| part.memory.unknown.is_empty());
-        parts
-            .map(|part| {
-                // An evaluation is computed as the phases are.
-                let phase = arm.phases.iter().find(|phase| phase.name == part.name).or(arm.phases.last());
-                PlannedMemory { part: part.name.clone(), bytes: part.memory.bytes(phase.is_some_and(narrow)) }
-            })
-            .collect()
-    }
-
     /// Assets come as arms ask for them.
     fn write_lock(&mut self) -> Result<(), RunError> {
         let assets = self.environment.locked();
@@ -395,6 +386,24 @@ impl<'a> Run<'a> {
         }
         Ok(())
     }
+}
+
+/// What the checker predicts, for this device and the precision of every phase. A prediction that lacks a
+/// component is none.
+pub(crate) fn planned_memory(arm: &Arm, device: tch::Device) -> Vec<PlannedMemory> {
+    let narrow = |phase: &Phase| match phase.precision {
+        Precision::Float32 => false,
+        Precision::Bfloat16 | Precision::Float16 => true,
+        Precision::Auto => device.is_cuda(),
+    };
+    let parts = arm.cost.parts.iter().filter(|part| part.memory.unknown.is_empty());
+    parts
+        .map(|part| {
+            // An evaluation is computed as the phases are.
+            let phase = arm.phases.iter().find(|phase| phase.name == part.name).or(arm.phases.last());
+            PlannedMemory { part: part.name.clone(), bytes: part.memory.bytes(phase.is_some_and(narrow)) }
+        })
+        .collect()
 }
 
 fn summary_of(arm: &Arm) -> ArmSummary {
@@ -415,15 +424,6 @@ fn shell_word(text: &str) -> String {
         return text.to_owned();
     }
     format!("'{}'", text.replace('\'', r"'\''"))
-}
-
-/// Stands where the assets were, once the environment has them.
-struct NoAssets;
-
-impl AssetSource for NoAssets {
-    fn fetch(&self, uri: &str) -> Result<crate::Fetched, zoo_host::EnvironmentError> {
-        Err(format!("`{uri}` cannot be fetched here").into())
-    }
 }
 
 #[cfg(test)]

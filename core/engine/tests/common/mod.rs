@@ -252,6 +252,8 @@ impl Run {
             resume,
             planned: Vec::new(),
             paranoid: false,
+            phases: None,
+            timings: None,
         })
     }
 

@@ -8,6 +8,8 @@ use zoo_schema::experiment::Experiment;
 
 /// Stages that were found or made faster than this are not worth a line.
 const SHORT_STAGE: f64 = 1.0;
+/// Less memory than this is lost in what the process has anyway.
+const LITTLE_MEMORY: f64 = (32 << 20) as f64;
 
 /// Makes lines of events. Steps are told of every few seconds only.
 #[derive(Debug)]
@@ -86,6 +88,11 @@ impl Lines {
                 let mut lines = vec![format!("warning: {who}{message}")];
                 lines.extend(help.iter().map(|help| format!("  help: {help}")));
                 lines
+            }
+            Event::PlanMeasured { measure: Measure::Bytes, planned, measured, .. }
+                if planned.max(*measured) < LITTLE_MEMORY =>
+            {
+                Vec::new()
             }
             Event::PlanMeasured { arm, what, part, measure, planned, measured } => {
                 let show = |value: f64| match measure {

@@ -129,7 +129,8 @@ fn claim(text: &mut String, judgement: &Judgement, run_dir: &str, colours: bool)
         } else {
             writeln!(
                 text,
-                "{indent}about {more} more seeds would decide it: zoo run --resume {run_dir} --seeds {in_all}"
+                "{indent}about {more} more {} would decide it: zoo run --resume {run_dir} --seeds {in_all}",
+                if more == 1 { "seed" } else { "seeds" }
             )
         };
     }
