@@ -3,7 +3,8 @@
 #
 #   ./zoo.sh run recipes/electra.mlm    any command of zoo; the first call sets it up
 #   ./zoo.sh test                       the test suites; with --all also the slow ones
-#   ./zoo.sh setup                      only sets up: libtorch into .zoo/, and a build
+#   ./zoo.sh setup                      only sets up: libtorch into .zoo/, and a build;
+#                                       with --cuda also what a GPU needs
 #
 # LIBTORCH or LIBTORCH_USE_PYTORCH names a libtorch of your own. CARGO_TARGET_DIR is honoured.
 set -euo pipefail
@@ -57,7 +58,7 @@ is_built() {
 }
 
 build() {
-    set_up
+    set_up "$@"
     mkdir -p "$CARGO_TARGET_DIR/release"
     circumstances >"$stamp.new"
     say "building zoo and its plugins (the first time takes some minutes)"
@@ -111,7 +112,11 @@ run_tests() {
 
 case ${1-} in
 setup)
-    build
+    case ${2-} in
+    "") build ;;
+    --cuda) build --cuda ;;
+    *) fail "\`./zoo.sh setup\` knows only --cuda, and got \`$2\`." ;;
+    esac
     say "ready: ./zoo.sh run recipes/electra.mlm"
     ;;
 test)

@@ -270,6 +270,28 @@ class SetUp(unittest.TestCase):
         self.assertTrue(done.stderr.startswith(b"zoo set-up: error: LIBTORCH is "), done.stderr)
         self.assertNotIn(b"Traceback", done.stderr)
 
+    def test_the_cuda_half(self):
+        script = """
+            while [ "$1" != --target ]; do shift; done
+            mkdir -p "$2/torch/lib" && echo cuda > "$2/torch/lib/libtorch_cuda.so"
+            """
+        target = self.home / ".zoo" / "cuda"
+        with open(os.devnull, "w") as null, contextlib.redirect_stderr(null):
+            libtorch.set_up_cuda(target, room=0, python=self.python(script))
+            # There already: nothing is asked.
+            libtorch.set_up_cuda(target, room=0, python="/no/such/python")
+        self.assertTrue((target / "torch/lib/libtorch_cuda.so").is_file())
+        self.assertEqual([path.name for path in target.parent.iterdir()], ["cuda"])
+
+    def test_a_python_that_has_no_such_torch(self):
+        target = self.home / ".zoo" / "cuda"
+        with open(os.devnull, "w") as null, contextlib.redirect_stderr(null):
+            message = self.trouble(
+                target, call=libtorch.set_up_cuda, room=0, python=self.python("exit 1")
+            )
+        self.assertIn("ZOO_CUDA", message)
+        self.assertFalse(target.exists())
+
     def test_every_wheel_has_what_the_check_needs(self):
         for wheel in libtorch.WHEELS:
             self.assertEqual(len(wheel.sha256), 64)

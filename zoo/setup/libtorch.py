@@ -1,6 +1,6 @@
 """Puts the CPU part of libtorch where zoo's build looks for it.
 
-    python3 libtorch.py FOLDER
+    python3 libtorch.py [--cuda] FOLDER
 
 does nothing where FOLDER has it, or where LIBTORCH or LIBTORCH_USE_PYTORCH names one that can be used.
 The wheels come through the user's pip, so its index, proxy and certificates count. What a wheel must
@@ -346,6 +346,53 @@ class watching:
             say("{:.0f} of {:.0f} MB".format(max(sizes) / 1e6, self.size / 1e6))
 
 
+# --- the CUDA half ------------------------------------------------------------------------------
+
+# What torch with its CUDA libraries takes once unpacked, and its wheels meanwhile.
+ROOM_OF_CUDA = 10_000_000_000
+
+
+def set_up_cuda(folder, room=None, python=sys.executable):
+    """Installs the whole torch with NVIDIA's libraries into a folder of its own, for the CUDA half alone.
+
+    The program opens `torch/lib/libtorch_cuda.so` from there when there is a device; what it needs
+    besides, the wheels find next to it.
+    """
+    folder = Path(folder)
+    if (folder / "torch" / "lib" / "libtorch_cuda.so").is_file():
+        return
+    home = folder.parent
+    home.mkdir(parents=True, exist_ok=True)
+    check_platform()
+    check_pip(python)
+    check_room(home, ROOM_OF_CUDA if room is None else room)
+    part = home / (folder.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    say("fetching torch {} with its CUDA libraries (about 3 GB)".format(VERSION))
+    command = [python, "-m", "pip", "install", "--disable-pip-version-check", "--no-warn-script-location"]
+    command += ["--no-compile", "--only-binary", ":all:", "--target", str(part / "site")]
+    if not sys.stderr.isatty():
+        command.append("--quiet")
+    command.append("torch=={}".format(VERSION))
+    scratch = part / "scratch"
+    scratch.mkdir()
+    environment = dict(os.environ, TMPDIR=str(scratch))
+    asked = subprocess.run(command, stdout=sys.stderr.fileno(), env=environment)
+    if asked.returncode != 0:
+        shutil.rmtree(part, ignore_errors=True)
+        raise Trouble(
+            "pip could not install torch {} (its words are above).\n"
+            "Where this Python has no such torch, install it with another one and let ZOO_CUDA name the "
+            "package's folder.".format(VERSION)
+        )
+    shutil.rmtree(scratch, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.rename(str(part / "site"), str(folder))
+    shutil.rmtree(part, ignore_errors=True)
+    say("the CUDA half of libtorch {} is in {}".format(VERSION, folder))
+
+
 # --- what comes out of them ---------------------------------------------------------------------
 
 
@@ -429,12 +476,14 @@ def set_up(folder, wheels=None, compiler=None, room=None, python=sys.executable)
 def main(arguments):
     parser = argparse.ArgumentParser(description="Brings libtorch {} for zoo.".format(VERSION))
     parser.add_argument("folder", type=Path, help="where libtorch shall be: .zoo/libtorch")
+    parser.add_argument("--cuda", action="store_true", help="also the CUDA half, into `cuda` beside the folder")
     parser.add_argument("--no-build", action="store_true", help="ask for no free space for zoo's build")
     options = parser.parse_args(arguments)
     try:
-        if check_own_libtorch(os.environ):
-            return 0
-        set_up(options.folder, room=ROOM - ROOM_OF_BUILD if options.no_build else ROOM)
+        if not check_own_libtorch(os.environ):
+            set_up(options.folder, room=ROOM - ROOM_OF_BUILD if options.no_build else ROOM)
+        if options.cuda:
+            set_up_cuda(options.folder.parent / "cuda")
         return 0
     except Trouble as trouble:
         print("zoo set-up: error: " + str(trouble), file=sys.stderr)

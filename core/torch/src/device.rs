@@ -47,7 +47,7 @@ impl Cuda {
 
 /// Opens libtorch's CUDA half when there is one, so that one binary serves machines with and without.
 ///
-/// Looked at, in order: the process itself (a binary linked to a CUDA libtorch), the folder of the
+/// Usually `folders` are [`cuda_folders`]. Looked at, in order: the process itself (a binary linked to a CUDA libtorch), the folder of the
 /// loaded `libtorch_cpu.so`, then `folders` (each with `libtorch_cuda.so` in it, or in `lib` below).
 /// A folder whose `build-version` names another version than the loaded one is passed over. Call it
 /// once, early, from the main thread: libtorch's registries are filled while the library is opened.
@@ -78,6 +78,36 @@ pub fn open_cuda(folders: &[PathBuf]) -> Cuda {
         }
     }
     Cuda::Absent { reason: reason.unwrap_or_else(|| "there is no libtorch_cuda.so".to_owned()) }
+}
+
+/// Where the CUDA half of libtorch may be on this machine, the most explicit first:
+///
+/// 1. the folder that `ZOO_CUDA` names: a CUDA libtorch, or the `torch` folder of a Python package;
+/// 2. that of `LIBTORCH`, as it is now and not as it was when zoo was built;
+/// 3. the Python environment that is active, `VIRTUAL_ENV`;
+/// 4. `cuda/torch` beside zoo's own libtorch, where `./zoo.sh setup --cuda` puts it.
+pub fn cuda_folders() -> Vec<PathBuf> {
+    let own = libtorch_folder().ok();
+    folders_from(|name| std::env::var_os(name).map(PathBuf::from), own.as_deref())
+}
+
+fn folders_from(variable: impl Fn(&str) -> Option<PathBuf>, own: Option<&Path>) -> Vec<PathBuf> {
+    let set = |name: &str| variable(name).filter(|path| !path.as_os_str().is_empty());
+    let mut folders: Vec<PathBuf> = ["ZOO_CUDA", "LIBTORCH"].into_iter().filter_map(set).collect();
+    if let Some(environment) = set("VIRTUAL_ENV") {
+        let mut pythons: Vec<_> = std::fs::read_dir(environment.join("lib"))
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("python3")))
+            .collect();
+        pythons.sort();
+        folders.extend(pythons.into_iter().map(|python| python.join("site-packages/torch")));
+    }
+    // …/.zoo/libtorch/lib
+    folders.extend(own.and_then(|lib| lib.parent()?.parent()).map(|home| home.join("cuda/torch")));
+    folders
 }
 
 fn present(devices: usize, library: Option<PathBuf>) -> Cuda {
@@ -235,4 +265,32 @@ pub fn empty_cache(device: Device) -> Result<()> {
     let (kind, _) = numbers(device)?;
     // SAFETY: a plain number.
     check("emptying the cache", unsafe { sys::zoo_torch_empty_cache(kind) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_explicit_folder_comes_first() {
+        let environment = tempfile::tempdir().unwrap();
+        for name in ["python3.12", "python3.9", "pkgconfig"] {
+            std::fs::create_dir_all(environment.path().join("lib").join(name)).unwrap();
+        }
+        let variable = |name: &str| match name {
+            "ZOO_CUDA" => Some(PathBuf::from("/cuda")),
+            "LIBTORCH" => Some(PathBuf::new()),
+            "VIRTUAL_ENV" => Some(environment.path().to_owned()),
+            _ => None,
+        };
+        let lib = environment.path().join("lib");
+        let expected = [
+            PathBuf::from("/cuda"),
+            lib.join("python3.12/site-packages/torch"),
+            lib.join("python3.9/site-packages/torch"),
+            PathBuf::from("/zoo/.zoo/cuda/torch"),
+        ];
+        assert_eq!(folders_from(variable, Some(Path::new("/zoo/.zoo/libtorch/lib"))), expected);
+        assert!(folders_from(|_| None, None).is_empty());
+    }
 }

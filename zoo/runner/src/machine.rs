@@ -10,7 +10,9 @@ use zoo_torch::device::Cuda;
 pub(crate) fn choose(choice: DeviceChoice) -> Result<(tch::Device, Device)> {
     let cuda = match choice {
         DeviceChoice::Cpu => Cuda::Absent { reason: String::new() },
-        DeviceChoice::Auto | DeviceChoice::Cuda(_) => zoo_torch::device::open_cuda(&[]),
+        DeviceChoice::Auto | DeviceChoice::Cuda(_) => {
+            zoo_torch::device::open_cuda(&zoo_torch::device::cuda_folders())
+        }
     };
     match (choice, cuda) {
         (DeviceChoice::Cpu, _) | (DeviceChoice::Auto, Cuda::Absent { .. }) => {
