@@ -13,14 +13,16 @@ mod session;
 
 use arguments::{Arguments, Command};
 use clap::Parser;
-use std::process::ExitCode;
+use std::io::Write;
 
-fn main() -> ExitCode {
+fn main() {
     // A wrong command line ends in clap with code 2, as `Exit::Wrong`.
     let exit = match Arguments::parse().command {
         Command::Run(arguments) => session::run(arguments),
         Command::Resume(arguments) => session::resume(arguments),
         Command::Bench(arguments) => session::bench(arguments),
     };
-    exit.into()
+    // Everything is on disk. Threads and libraries of plugins are not waited for, nor their destructors run.
+    let _ = std::io::stdout().flush();
+    zoo_torch::process::exit_now(exit.code());
 }

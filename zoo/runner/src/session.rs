@@ -205,7 +205,7 @@ fn take_signals(stop: &StopFlag, out: &Path) -> Result<()> {
     let (stop, out) = (stop.clone(), out.display().to_string());
     ctrlc::set_handler(move || {
         if ASKED.swap(true, Ordering::SeqCst) {
-            std::process::exit(i32::from(Exit::Stopped.code()));
+            zoo_torch::process::exit_now(Exit::Stopped.code());
         }
         stop.stop();
         Out::Error.line(&format!(
