@@ -68,6 +68,11 @@ impl<'d> ArmChecker<'d> {
         }
     }
 
+    /// The value of a full name, if it has been computed.
+    pub(crate) fn computed(&self, name: &str) -> Option<&Value> {
+        self.memory.get(name)
+    }
+
     pub(crate) fn error(&mut self, diagnostic: Diagnostic) -> Value {
         self.messages.push(diagnostic);
         Value::Unknown

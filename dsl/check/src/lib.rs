@@ -64,7 +64,7 @@ pub struct Checked {
     pub graphs: Vec<TypedGraph>,
     /// The profiles of the recipe, in order.
     pub profiles: Vec<String>,
-    /// Where every value comes from.
+    /// Where every value comes from, in the first arm that is asked for, else in the first one.
     pub origins: Vec<Origin>,
 }
 
@@ -151,13 +151,16 @@ pub fn check(input: &Input<'_>) -> Checked {
     let mut graphs = Vec::new();
     let mut origins = Vec::new();
     let mut facts = Vec::new();
+    let asked =
+        input.arms.first().and_then(|name| definitions.arms.iter().position(|arm| arm.name.text == *name));
+    let asked = asked.unwrap_or(0);
     for index in 0..definitions.arm_count() {
         let mut arm = ArmChecker::new(&definitions, input.catalogue, &sources, &mut messages, index);
         let checked = arm.arm();
         graphs.append(&mut arm.graphs);
         facts.push(arm.facts());
-        if origins.is_empty() {
-            origins = why::origins(&definitions, &sources, index);
+        if index == asked {
+            origins = why::origins(&arm, index);
         }
         experiment.arms.push(checked);
     }

@@ -99,6 +99,22 @@ impl Value {
         Self::Number(value, None)
     }
 
+    /// As a recipe would write it; none for what has no short form.
+    pub fn text(&self) -> Option<String> {
+        Some(match self {
+            Self::Bool(value) => value.to_string(),
+            Self::Number(value, unit) => written(*value, *unit),
+            Self::Text(text) => Json::from(text.as_str()).to_string(),
+            Self::Asset(uri) => format!("asset({})", Json::from(uri.as_str())),
+            Self::List(items) => {
+                let items: Option<Vec<String>> = items.iter().map(Self::text).collect();
+                format!("[{}]", items?.join(", "))
+            }
+            Self::None => "none".to_owned(),
+            Self::Component { .. } | Self::Schedule(_) | Self::Unknown => return None,
+        })
+    }
+
     /// In words, for messages.
     pub fn describe(&self) -> String {
         match self {

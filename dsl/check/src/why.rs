@@ -1,8 +1,10 @@
 //! Where a value comes from: the layers that set it, weakest first.
 
-use crate::definitions::{Definitions, Layer, settings};
+use crate::definitions::{Layer, settings};
+use crate::evaluate::ArmChecker;
 use crate::place;
-use zoo_diagnostics::{Sources, Span};
+use crate::value::Value;
+use zoo_diagnostics::Span;
 use zoo_schema::experiment::Place;
 use zoo_syntax::ast::{Expr, ExprKind};
 
@@ -19,10 +21,13 @@ pub struct Origin {
     pub place: Place,
     /// Whether this one counts.
     pub in_force: bool,
+    /// What the path is worth in the end, as a recipe would write it, where it was computed.
+    pub value: Option<String>,
 }
 
 /// Every setting of an arm, with the layers behind it.
-pub(crate) fn origins(definitions: &Definitions<'_>, sources: &Sources, arm: usize) -> Vec<Origin> {
+pub(crate) fn origins(checker: &ArmChecker<'_>, arm: usize) -> Vec<Origin> {
+    let (definitions, sources) = (checker.definitions, checker.sources);
     let mut all: Vec<(String, Layer, String, Span)> = Vec::new();
     let mut add = |path: String, layer: Layer, name: String, span: Span| all.push((path, layer, name, span));
     let base = |scope: &str| if scope.is_empty() { Layer::Recipe } else { Layer::UsedFile };
@@ -73,6 +78,7 @@ pub(crate) fn origins(definitions: &Definitions<'_>, sources: &Sources, arm: usi
                 Some(o) => o.setting.value.span == *span,
                 None => !definitions.overrides.iter().any(|o| o.setting.value.span == *span),
             },
+            value: checker.computed(path).and_then(Value::text),
         })
         .collect();
     origins.sort_by(|a, b| a.path.cmp(&b.path));

@@ -10,7 +10,7 @@ use std::fmt::Write;
 use zoo_check::{Checked, Origin};
 use zoo_record::Exit;
 use zoo_schema::Default;
-use zoo_schema::experiment::{Arm, Instance};
+use zoo_schema::experiment::{Arm, Length};
 
 pub(crate) fn run(command: &Why, arguments: &Arguments, terminal: &mut Terminal) -> Result<Exit> {
     let recipe = Recipe::read(&command.recipe)?;
@@ -143,7 +143,7 @@ fn answers<'a>(checked: &'a Checked, arm: Option<&Arm>, catalogue: &zoo_check::C
             Some(answer) => answer.layers.push(origin),
             None => answers.push(Answer {
                 path: origin.path.clone(),
-                value: None,
+                value: origin.value.clone(),
                 default: None,
                 layers: vec![origin],
             }),
@@ -154,7 +154,7 @@ fn answers<'a>(checked: &'a Checked, arm: Option<&Arm>, catalogue: &zoo_check::C
         for (name, value) in &instance.parameters {
             let path = format!("{}.{name}", instance.name);
             let parameter = schema.and_then(|schema| schema.parameter(name));
-            let value = parameter.map(|p| value_text(instance, value, &p.kind));
+            let value = parameter.map(|p| value_text(value, &p.kind));
             let default = parameter.and_then(|p| match p.default.as_ref()? {
                 Default::Formula { formula } => Some(formula.clone()),
                 Default::Value(value) => Some(zoo_check::value::json_text(value, &p.kind)),
@@ -165,11 +165,26 @@ fn answers<'a>(checked: &'a Checked, arm: Option<&Arm>, catalogue: &zoo_check::C
             }
         }
     }
+    for phase in arm.iter().flat_map(|arm| &arm.phases) {
+        let inside = format!("{}.", phase.name);
+        let Ok(all) = serde_json::to_value(phase) else { continue };
+        for answer in answers.iter_mut().filter(|answer| answer.value.is_none()) {
+            let Some(setting) = answer.path.strip_prefix(&inside) else { continue };
+            answer.value = match (setting, phase.length) {
+                ("steps", Length::Steps(steps)) => Some(format!("{steps} steps")),
+                ("steps", Length::Epochs(epochs)) => Some(format!("{epochs} epochs")),
+                _ => all
+                    .get(setting)
+                    .filter(|value| value.is_number() || value.is_boolean())
+                    .map(ToString::to_string),
+            };
+        }
+    }
     answers.sort_by(|left, right| left.path.cmp(&right.path));
     answers
 }
 
-fn value_text(_instance: &Instance, value: &serde_json::Value, kind: &zoo_schema::ParameterType) -> String {
+fn value_text(value: &serde_json::Value, kind: &zoo_schema::ParameterType) -> String {
     match value.get("$schedule") {
         Some(schedule) => schedule.to_string(),
         None if value.is_null() => "nothing".to_owned(),
