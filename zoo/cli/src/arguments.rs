@@ -49,6 +49,7 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     Run(Run),
     Check(Check),
+    Fmt(Fmt),
     Explain(Explain),
     Why(Why),
     Plan(Plan),
@@ -168,6 +169,25 @@ pub(crate) struct Check {
     pub(crate) short: bool,
 
     /// Messages as JSON, with the edits that mend them
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Format recipes
+///
+/// Layout only: comments stay, and so do lines that cannot be read.
+#[derive(Debug, Args)]
+pub(crate) struct Fmt {
+    /// Recipes, or folders of them; all below the current folder otherwise. `-` goes from the
+    /// standard input to the standard output
+    #[arg(value_name = "RECIPE")]
+    pub(crate) recipes: Vec<PathBuf>,
+
+    /// Change nothing: print what would change, and end with code 1 if anything would
+    #[arg(long)]
+    pub(crate) check: bool,
+
+    /// Which files changed, or would change, as JSON
     #[arg(long)]
     pub(crate) json: bool,
 }

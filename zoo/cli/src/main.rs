@@ -30,6 +30,7 @@ fn main() -> ExitCode {
     let mut terminal = Terminal::new(arguments.color);
     let done = match &arguments.command {
         Command::Check(command) => commands::check::run(command, &arguments, &mut terminal),
+        Command::Fmt(command) => commands::fmt::run(command, &mut terminal),
         Command::Explain(command) => commands::explain::run(command, &arguments, &mut terminal),
         Command::Why(command) => commands::why::run(command, &arguments, &mut terminal),
         Command::Plan(command) => commands::plan::run(command, &arguments, &mut terminal),
