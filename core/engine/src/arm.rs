@@ -103,6 +103,8 @@ pub struct ArmResult {
 /// Runs one arm under one seed: creates its components, trains its phases, evaluates, and leaves
 /// checkpoints in the run directory.
 ///
+/// Arms run one after the other: libtorch has one random stream for the process, which dropout uses.
+///
 /// # Errors
 /// What components, the disk, or the numbers do; see [`EngineError`]. A checkpoint that was complete
 /// before stays complete.

@@ -274,14 +274,14 @@ impl Runner<'_> {
             })
         };
         let weighted = |weight: f64| -> Result<LeafValue> {
-            Ok(LeafValue { sum: scalar(&tensor)?.f_mul_scalar(weight)?, weight })
+            Ok(LeafValue { sum: scalar(&tensor)?.f_mul_scalar(weight)?, weight: Some(weight) })
         };
         Ok(Some(match leaf.kind {
-            LeafKind::Loss { .. } => LeafValue { sum: scalar(&tensor)?, weight: count.unwrap_or(0.0) },
+            LeafKind::Loss { .. } => LeafValue { sum: scalar(&tensor)?, weight: Some(count.unwrap_or(0.0)) },
             LeafKind::OfObjective { .. } => weighted(count.unwrap_or(0.0))?,
             LeafKind::Scalar => weighted(moment.rows as f64)?,
-            LeafKind::Mean => LeafValue { sum: sum(&tensor)?, weight: tensor.numel() as f64 },
-            LeafKind::Sum => LeafValue { sum: sum(&tensor)?, weight: 1.0 },
+            LeafKind::Mean => LeafValue { sum: sum(&tensor)?, weight: Some(tensor.numel() as f64) },
+            LeafKind::Sum => LeafValue { sum: sum(&tensor)?, weight: None },
             LeafKind::Metric { .. } => return Ok(None),
         }))
     }

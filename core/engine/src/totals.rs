@@ -12,15 +12,22 @@ use tch::{Device, Kind, Tensor};
 pub(crate) struct LeafValue {
     /// `float[]`
     pub(crate) sum: Tensor,
-    /// Targets, elements or rows; 1 for what is only added up.
-    pub(crate) weight: f64,
+    /// Targets, elements or rows; none for what is only added up.
+    pub(crate) weight: Option<f64>,
+}
+
+/// What one of so many counts; nothing of none.
+pub(crate) fn share(weight: f64) -> f64 {
+    if weight == 0.0 { 0.0 } else { 1.0 / weight }
 }
 
 impl LeafValue {
     /// The value that is meant; where nothing was counted, zero.
     pub(crate) fn value(&self) -> Result<Tensor> {
-        let factor = if self.weight == 0.0 { 0.0 } else { 1.0 / self.weight };
-        Ok(if factor == 1.0 { self.sum.shallow_clone() } else { self.sum.f_mul_scalar(factor)? })
+        Ok(match self.weight {
+            None => self.sum.shallow_clone(),
+            Some(weight) => self.sum.f_mul_scalar(share(weight))?,
+        })
     }
 }
 
@@ -100,7 +107,7 @@ impl Totals {
         for (place, value) in values.iter().enumerate() {
             if let Some(value) = value {
                 self.sums.add(place, &value.sum)?;
-                self.weights[place] += value.weight;
+                self.weights[place] += value.weight.unwrap_or(0.0);
             }
         }
         Ok(())

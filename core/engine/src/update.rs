@@ -17,7 +17,7 @@ use crate::gather::Gathered;
 use crate::graph::{LeafKind, Level, Program, Reading, Source, Work, releases};
 use crate::step::{Batch, Moment, Runner, Values};
 use crate::timings::{Part, timed};
-use crate::totals::LeafValue;
+use crate::totals::{LeafValue, share};
 use crate::{EngineError, Result, Timings};
 use std::collections::{BTreeSet, HashSet};
 use tch::{Kind, Tensor};
@@ -198,8 +198,7 @@ impl<'a> Updater<'a> {
                         LeafKind::Sum => 1.0,
                         _ => update.whole.rows as f64,
                     };
-                    let share = if divisor == 0.0 { 0.0 } else { 1.0 / divisor };
-                    let value = leaf.sum.f_mul_scalar(weight_of(&term.weight, moment) * share)?;
+                    let value = leaf.sum.f_mul_scalar(weight_of(&term.weight, moment) * share(divisor))?;
                     total = Some(add(total, value)?);
                 }
                 gathered.take(&values)?;
@@ -334,7 +333,8 @@ impl<'a> Updater<'a> {
     fn updated(&self, gradients: Vec<Tensor>, total: &Tensor, leaves: Leaves) -> Result<Updated> {
         let mut used = BTreeSet::new();
         self.program().terms.iter().for_each(|term| term.reading.leaves(&mut used));
-        let no_targets = used.iter().all(|place| leaves[*place].as_ref().is_none_or(|l| l.weight == 0.0));
+        let no_targets =
+            used.iter().all(|place| leaves[*place].as_ref().is_none_or(|l| l.weight == Some(0.0)));
         Ok(Updated { gradients, loss: total.f_detach()?, leaves, no_targets })
     }
 
@@ -542,7 +542,7 @@ fn add_leaves(sums: &mut Leaves, leaves: Leaves) -> Result<()> {
         match (sum, leaf) {
             (Some(sum), Some(leaf)) => {
                 sum.sum = sum.sum.f_add(&leaf.sum)?;
-                sum.weight += leaf.weight;
+                sum.weight = sum.weight.zip(leaf.weight).map(|(a, b)| a + b);
             }
             (sum @ None, Some(leaf)) => *sum = Some(leaf),
             (_, None) => {}

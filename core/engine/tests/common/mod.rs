@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value as Json, json};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use zoo_engine::{ArmJob, ArmOutcome, Result, StopFlag, run_arm};
 use zoo_host::{LocalEnvironment, PluginPath, Registry};
 use zoo_record::{Collect, Event, RunDir, Sink, StepLogged};
@@ -225,24 +225,37 @@ impl Run {
 
     pub fn go(&self) -> (Result<ArmOutcome>, Vec<Event>) {
         let mut collect = Collect::default();
-        let outcome = self.into_sink(&mut collect, &StopFlag::new(), false);
+        let outcome = self.run_into(&mut collect, &StopFlag::new(), false);
         (outcome, collect.events)
     }
 
     pub fn resume(&self) -> (Result<ArmOutcome>, Vec<Event>) {
         let mut collect = Collect::default();
-        let outcome = self.into_sink(&mut collect, &StopFlag::new(), true);
+        let outcome = self.run_into(&mut collect, &StopFlag::new(), true);
         (outcome, collect.events)
     }
 
-    pub fn into_sink(&self, sink: &mut dyn Sink, stop: &StopFlag, resume: bool) -> Result<ArmOutcome> {
+    pub fn run_into(&self, sink: &mut dyn Sink, stop: &StopFlag, resume: bool) -> Result<ArmOutcome> {
+        self.run_in(&self.dir(), sink, stop, resume)
+    }
+
+    /// In another run directory.
+    pub fn run_in(
+        &self,
+        run_dir: &RunDir,
+        sink: &mut dyn Sink,
+        stop: &StopFlag,
+        resume: bool,
+    ) -> Result<ArmOutcome> {
+        // libtorch has one random stream for the whole process: arms run one after the other.
+        static ONE: Mutex<()> = Mutex::new(());
+        let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         let experiment = experiment(&self.arm);
-        let run_dir = self.dir();
         run_arm(ArmJob {
             experiment: &experiment,
             arm: &self.arm,
             seed: self.seed,
-            run_dir: &run_dir,
+            run_dir,
             registry: registry(),
             environment: Arc::new(LocalEnvironment { folder: self.folder.path().join("stages") }),
             device: tch::Device::Cpu,
@@ -275,7 +288,9 @@ pub fn parameters(path: &Path) -> Vec<(String, Vec<f64>)> {
     let floats = |data: &[u8]| -> Vec<f64> {
         data.chunks(4).map(|b| f64::from(f32::from_le_bytes(b.try_into().unwrap()))).collect()
     };
-    tensors.iter().map(|(name, view)| (name.to_owned(), floats(view.data()))).collect()
+    let mut all: Vec<_> = tensors.iter().map(|(name, view)| (name.to_owned(), floats(view.data()))).collect();
+    all.sort_by(|(a, _), (b, _)| a.cmp(b));
+    all
 }
 
 pub fn experiment(arm: &Arm) -> Experiment {
