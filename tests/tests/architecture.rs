@@ -1,5 +1,8 @@
 //! The invariants of `ARCHITECTURE.md`, read from the sources and from cargo's own graph.
 
+// Also outside of the test functions, in what they share.
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
