@@ -12,7 +12,7 @@ use zoo_diagnostics::{Diagnostic, Span, codes};
 use zoo_schema::experiment::{
     Log, LossTerm, Node, Operation, Operator, Schedule, StepGraph, ValueRef, Weight,
 };
-use zoo_schema::{Component, Dtype, Port};
+use zoo_schema::{Component, Dim, Dtype, Port};
 use zoo_syntax::ast::{Argument, BinaryOperator, Expr, ExprKind, Statement, Step, UnaryOperator};
 
 /// What a name or expression of a step stands for.
@@ -266,6 +266,9 @@ impl<'d> ArmChecker<'d> {
                 for (name, size) in dimensions.all() {
                     if let Some(value) = builder.unknowns.value(size) {
                         known.insert(name.clone(), value);
+                    } else if !self.is_in_play(name, new, &graph) {
+                        // Nothing of this size is given or computed, as with scores that nobody reads.
+                        known.insert(name.clone(), 0.0);
                     }
                 }
             }
@@ -289,6 +292,18 @@ impl<'d> ArmChecker<'d> {
             edges,
         });
         Some(Built { graph, names, outputs, logs: facts })
+    }
+
+    /// Whether a dimension of a call's schema belongs to a value that is given to it or read from it.
+    fn is_in_play(&self, dimension: &str, node: usize, graph: &StepGraph) -> bool {
+        let Operation::Call { instance, inputs } = &graph.nodes[node].operation else { return true };
+        let Some(schema) = self.schemas.get(instance) else { return true };
+        let reads = graph.nodes.iter().flat_map(|n| inputs_of(&n.operation));
+        let reads = reads.chain(graph.logs.iter().map(|l| &l.value)).chain(graph.loss.iter().map(|t| &t.value));
+        let read: Vec<&str> = reads.filter(|r| r.node == node).map(|r| r.output.as_str()).collect();
+        let given = schema.inputs.iter().filter(|port| inputs.iter().any(|(name, _)| *name == port.name));
+        let wanted = schema.outputs.iter().filter(|port| read.contains(&port.name.as_str()));
+        given.chain(wanted).any(|port| port.kind.shape.iter().any(|dim| mentions(dim, dimension)))
     }
 
     /// The columns of a data source as outputs of column nodes.
@@ -1304,6 +1319,15 @@ fn scaled(schedule: &Schedule, by: f64) -> Schedule {
         Schedule::Ramp { from, to, over } => Schedule::Ramp { from: from * by, to: to * by, over: *over },
         Schedule::Cosine { from, to, over } => Schedule::Cosine { from: from * by, to: to * by, over: *over },
         Schedule::StepsAt { at } => Schedule::StepsAt { at: at.iter().map(|(s, v)| (*s, v * by)).collect() },
+    }
+}
+
+/// Whether a name stands in a dimension.
+fn mentions(dim: &Dim, name: &str) -> bool {
+    match dim {
+        Dim::Name(own) => own == name,
+        Dim::Product(a, b) | Dim::Quotient(a, b) => mentions(a, name) || mentions(b, name),
+        Dim::Size(_) | Dim::Rest => false,
     }
 }
 
