@@ -197,11 +197,33 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
     } else {
         quote!()
     };
+    // No parameters are an empty object, which serde's derivation does not take for a unit struct.
+    let declared = if matches!(item.fields, Fields::Unit) {
+        quote! {
+            #[derive(Clone, Debug)]
+            #item
+
+            impl<'de> ::zoo_plugin::serde::Deserialize<'de> for #ident {
+                fn deserialize<D: ::zoo_plugin::serde::Deserializer<'de>>(
+                    deserializer: D,
+                ) -> ::std::result::Result<Self, D::Error> {
+                    <::zoo_plugin::serde::de::IgnoredAny as ::zoo_plugin::serde::Deserialize>::deserialize(
+                        deserializer,
+                    )?;
+                    Ok(Self)
+                }
+            }
+        }
+    } else {
+        quote! {
+            #[derive(Clone, Debug, ::zoo_plugin::serde::Deserialize)]
+            #[serde(crate = "::zoo_plugin::serde")]
+            #item
+        }
+    };
     // Plugins share one namespace of section symbols, so the static needs no name of its own.
     Ok(quote! {
-        #[derive(Clone, Debug, ::zoo_plugin::serde::Deserialize)]
-        #[serde(crate = "::zoo_plugin::serde")]
-        #item
+        #declared
 
         #[doc = #inputs_doc]
         #[derive(Debug)]

@@ -299,7 +299,8 @@ impl<'d> ArmChecker<'d> {
         let Operation::Call { instance, inputs } = &graph.nodes[node].operation else { return true };
         let Some(schema) = self.schemas.get(instance) else { return true };
         let reads = graph.nodes.iter().flat_map(|n| inputs_of(&n.operation));
-        let reads = reads.chain(graph.logs.iter().map(|l| &l.value)).chain(graph.loss.iter().map(|t| &t.value));
+        let reads =
+            reads.chain(graph.logs.iter().map(|l| &l.value)).chain(graph.loss.iter().map(|t| &t.value));
         let read: Vec<&str> = reads.filter(|r| r.node == node).map(|r| r.output.as_str()).collect();
         let given = schema.inputs.iter().filter(|port| inputs.iter().any(|(name, _)| *name == port.name));
         let wanted = schema.outputs.iter().filter(|port| read.contains(&port.name.as_str()));

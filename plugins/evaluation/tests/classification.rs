@@ -72,3 +72,8 @@ fn entropies_of_shares() {
         assert!((got - entropy).abs() < 1e-6, "{got} is not {entropy}");
     }
 }
+
+#[test]
+fn components_without_parameters_are_made_of_an_empty_object() {
+    serde_json::from_str::<zoo_evaluation::Rate>("{}").unwrap();
+}

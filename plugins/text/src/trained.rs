@@ -3,6 +3,7 @@
 use crate::index::unwritable;
 use crate::tokenizer::{Tokenizer, count_words, tokenizer_component};
 use crate::training::{Training, train};
+use std::collections::BTreeMap;
 use std::path::Path;
 use tokenizers::models::bpe::BPE;
 use tokenizers::models::wordpiece::WordPiece;
@@ -32,8 +33,8 @@ fn words(text: &str, normalizer: Option<&BertNormalizer>, pre: &impl PreTokenize
     Ok(pieces.into_iter().map(|(piece, _, _)| piece.to_owned()).collect())
 }
 
-/// Frames rows with a first and a last token, and saves the tokenizer.
-fn save(mut inner: Inner, special: &[String], frame: (&str, &str), to: &Path) -> Result<()> {
+/// The `tokenizer.json`, with special tokens, one of which begins every text and one of which ends it.
+fn framed(mut inner: Inner, special: &[String], frame: (&str, &str)) -> Result<String> {
     let tokens: Vec<AddedToken> = special.iter().map(|token| AddedToken::from(token.clone(), true)).collect();
     inner.add_special_tokens(&tokens);
     let (begin, end) = frame;
@@ -47,7 +48,10 @@ fn save(mut inner: Inner, special: &[String], frame: (&str, &str), to: &Path) ->
         .build()
         .map_err(failed)?;
     inner.with_post_processor(Some(processor));
-    let json = inner.to_string(true).map_err(failed)?;
+    inner.to_string(true).map_err(failed)
+}
+
+fn write(json: &str, to: &Path) -> Result<()> {
     std::fs::write(to, json).map_err(|e| unwritable(to, &e))
 }
 
@@ -110,39 +114,47 @@ tokenizer_component! {
 }
 
 impl WordPieceTokenizer {
+    fn normalizer(&self) -> BertNormalizer {
+        BertNormalizer::new(true, true, None, self.lowercase)
+    }
+
     fn make(&self, cx: &Build<'_>) -> Result<Tokenizer> {
         let path = cx.stage("tokenizer.json", |to| {
-            let normalizer = BertNormalizer::new(true, true, None, self.lowercase);
+            let normalizer = self.normalizer();
             let counts = count_words(cx, self.corpus, &self.column, self.rows, |text| {
                 words(text, Some(&normalizer), &BertPreTokenizer)
             })?;
-            let special: Vec<String> =
-                ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].map(str::to_owned).to_vec();
-            let vocabulary = train(
-                &counts,
-                &Training {
-                    vocabulary: self.vocabulary,
-                    special: &special,
-                    prefix: "##",
-                    alphabet: &[],
-                    characters: self.characters,
-                    minimum_frequency: self.minimum_frequency,
-                },
-            );
-            let model: WordPiece = serde_json::from_value(serde_json::json!({
-                "type": "WordPiece",
-                "unk_token": "[UNK]",
-                "continuing_subword_prefix": "##",
-                "max_input_chars_per_word": 100,
-                "vocab": vocabulary.ids(),
-            }))?;
-            let mut inner = Inner::new(model);
-            inner.with_normalizer(Some(normalizer));
-            inner.with_pre_tokenizer(Some(BertPreTokenizer));
-            inner.with_decoder(Some(tokenizers::decoders::wordpiece::WordPiece::default()));
-            save(inner, &special, ("[CLS]", "[SEP]"), to)
+            write(&self.trained(&counts)?, to)
         })?;
         open(&path)
+    }
+
+    fn trained(&self, counts: &BTreeMap<String, u64>) -> Result<String> {
+        let special: Vec<String> = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].map(str::to_owned).to_vec();
+        let vocabulary = train(
+            counts,
+            &Training {
+                vocabulary: self.vocabulary,
+                special: &special,
+                prefix: "##",
+                alphabet: &[],
+                characters: self.characters,
+                minimum_frequency: self.minimum_frequency,
+            },
+        );
+        let model = serde_json::json!({
+            "type": "WordPiece",
+            "unk_token": "[UNK]",
+            "continuing_subword_prefix": "##",
+            "max_input_chars_per_word": 100,
+            "vocab": vocabulary.ids(),
+        });
+        let model: WordPiece = serde_json::from_str(&model.to_string())?;
+        let mut inner = Inner::new(model);
+        inner.with_normalizer(Some(self.normalizer()));
+        inner.with_pre_tokenizer(Some(BertPreTokenizer));
+        inner.with_decoder(Some(tokenizers::decoders::wordpiece::WordPiece::default()));
+        framed(inner, &special, ("[CLS]", "[SEP]"))
     }
 }
 
@@ -192,44 +204,52 @@ tokenizer_component! {
 }
 
 impl BytePairTokenizer {
+    fn pre_tokenizer() -> ByteLevel {
+        ByteLevel::new(false, true, true)
+    }
+
     fn make(&self, cx: &Build<'_>) -> Result<Tokenizer> {
         let path = cx.stage("tokenizer.json", |to| {
-            let pre = ByteLevel::new(false, true, true);
+            let pre = Self::pre_tokenizer();
             let counts =
                 count_words(cx, self.corpus, &self.column, self.rows, |text| words(text, None, &pre))?;
-            let special: Vec<String> =
-                ["<s>", "<pad>", "</s>", "<unk>", "<mask>"].map(str::to_owned).to_vec();
-            let mut alphabet: Vec<char> = ByteLevel::alphabet().into_iter().collect();
-            alphabet.sort_unstable();
-            let vocabulary = train(
-                &counts,
-                &Training {
-                    vocabulary: self.vocabulary,
-                    special: &special,
-                    prefix: "",
-                    alphabet: &alphabet,
-                    characters: 0,
-                    minimum_frequency: self.minimum_frequency,
-                },
-            );
-            let model: BPE = serde_json::from_value(serde_json::json!({
-                "type": "BPE",
-                "dropout": null,
-                "unk_token": null,
-                "continuing_subword_prefix": null,
-                "end_of_word_suffix": null,
-                "fuse_unk": false,
-                "byte_fallback": false,
-                "ignore_merges": false,
-                "vocab": vocabulary.ids(),
-                "merges": vocabulary.merges,
-            }))?;
-            let mut inner = Inner::new(model);
-            inner.with_pre_tokenizer(Some(pre));
-            inner.with_decoder(Some(ByteLevel::default()));
-            save(inner, &special, ("<s>", "</s>"), to)
+            write(&self.trained(&counts)?, to)
         })?;
         open(&path)
+    }
+
+    fn trained(&self, counts: &BTreeMap<String, u64>) -> Result<String> {
+        let special: Vec<String> = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"].map(str::to_owned).to_vec();
+        let mut alphabet: Vec<char> = ByteLevel::alphabet().into_iter().collect();
+        alphabet.sort_unstable();
+        let vocabulary = train(
+            counts,
+            &Training {
+                vocabulary: self.vocabulary,
+                special: &special,
+                prefix: "",
+                alphabet: &alphabet,
+                characters: 0,
+                minimum_frequency: self.minimum_frequency,
+            },
+        );
+        let model = serde_json::json!({
+            "type": "BPE",
+            "dropout": null,
+            "unk_token": null,
+            "continuing_subword_prefix": null,
+            "end_of_word_suffix": null,
+            "fuse_unk": false,
+            "byte_fallback": false,
+            "ignore_merges": false,
+            "vocab": vocabulary.ids(),
+            "merges": vocabulary.merges,
+        });
+        let model: BPE = serde_json::from_str(&model.to_string())?;
+        let mut inner = Inner::new(model);
+        inner.with_pre_tokenizer(Some(Self::pre_tokenizer()));
+        inner.with_decoder(Some(ByteLevel::default()));
+        framed(inner, &special, ("<s>", "</s>"))
     }
 }
 
@@ -264,5 +284,98 @@ impl PretrainedTokenizer {
     fn make(&self, cx: &mut Build<'_>) -> Result<Tokenizer> {
         let path = cx.asset(&self.file)?;
         open(&path).map_err(|e| e.at("file"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "The Congress of the United States, the people's house; the united people of Été.";
+
+    fn wordpiece(lowercase: bool) -> WordPieceTokenizer {
+        WordPieceTokenizer {
+            corpus: Handle(1),
+            vocabulary: 60,
+            column: "text".to_owned(),
+            lowercase,
+            minimum_frequency: 1,
+            characters: 100,
+            rows: None,
+            maximum_length: 8,
+        }
+    }
+
+    fn counted(
+        text: &str,
+        normalizer: Option<&BertNormalizer>,
+        pre: &impl PreTokenizer,
+    ) -> BTreeMap<String, u64> {
+        let mut counts = BTreeMap::new();
+        for word in words(text, normalizer, pre).unwrap() {
+            *counts.entry(word).or_default() += 1;
+        }
+        counts
+    }
+
+    #[test]
+    fn wordpiece_knows_the_words_it_has_seen() {
+        let component = wordpiece(true);
+        let counts = counted(TEXT, Some(&component.normalizer()), &BertPreTokenizer);
+        assert_eq!((counts["the"], counts["people"], counts["ete"]), (4, 2, 1));
+        let json = component.trained(&counts).unwrap();
+        assert_eq!(json, component.trained(&counts).unwrap());
+        let tokenizer = Tokenizer::new(json.as_bytes(), "test").unwrap();
+        assert!(tokenizer.size() <= 60);
+        let frame = tokenizer.frame().unwrap();
+        assert_eq!((frame.pad, frame.begin, frame.end), (0, 2, 3));
+        let (ids, segments) = tokenizer.encode("The people", Some("THE HOUSE"), None).unwrap();
+        assert_eq!((ids[0], ids.iter().filter(|id| **id == 3).count()), (2, 2));
+        assert_eq!(ids[1], tokenizer.ids("the").unwrap()[0]);
+        assert_eq!(segments.last(), Some(&1));
+        // Characters that it never saw are unknown, and do not fail.
+        assert_eq!(tokenizer.ids("ж").unwrap(), [1]);
+    }
+
+    #[test]
+    fn long_texts_are_cut_and_keep_their_end() {
+        let component = wordpiece(true);
+        let counts = counted(TEXT, Some(&component.normalizer()), &BertPreTokenizer);
+        let tokenizer = Tokenizer::new(component.trained(&counts).unwrap().as_bytes(), "test").unwrap();
+        let (ids, _) = tokenizer.encode(TEXT, None, Some(8)).unwrap();
+        assert_eq!((ids.len(), ids[0], ids[7]), (8, 2, 3));
+        let (ids, segments) = tokenizer.encode(TEXT, Some("the people"), Some(12)).unwrap();
+        assert_eq!(ids.len(), 12);
+        assert!(segments.contains(&1));
+        let rows =
+            [tokenizer.encode("the", None, None).unwrap(), tokenizer.encode(TEXT, None, None).unwrap()];
+        let (ids, mask, _) = crate::tokenizer::padded(&rows, None, tokenizer.pad).unwrap();
+        assert_eq!(ids.size()[0], 2);
+        assert_eq!(i64::try_from(mask.select(0, 0).sum(None::<Kind>)).unwrap(), 3);
+    }
+
+    #[test]
+    fn byte_pairs_give_ids_to_any_text() {
+        let component = BytePairTokenizer {
+            corpus: Handle(1),
+            vocabulary: 300,
+            column: "text".to_owned(),
+            minimum_frequency: 1,
+            rows: None,
+            maximum_length: 8,
+        };
+        let counts = counted(TEXT, None, &BytePairTokenizer::pre_tokenizer());
+        let json = component.trained(&counts).unwrap();
+        assert_eq!(json, component.trained(&counts).unwrap());
+        let tokenizer = Tokenizer::new(json.as_bytes(), "test").unwrap();
+        assert_eq!(tokenizer.size(), 300);
+        assert!(!tokenizer.ids("жзи ඉල").unwrap().contains(&3));
+        assert!(tokenizer.ids(" the people").unwrap().len() < 8);
+    }
+
+    #[test]
+    fn what_is_no_tokenizer_is_an_error() {
+        let error = Tokenizer::new(b"{}", "a.json").unwrap_err();
+        assert!(error.message.starts_with("a.json: this is no tokenizer"), "{error}");
     }
 }
