@@ -133,6 +133,10 @@ pub(crate) struct How {
     #[arg(long)]
     pub(crate) offline: bool,
 
+    /// Reuse nothing that another run has computed, and leave nothing for others
+    #[arg(long)]
+    pub(crate) alone: bool,
+
     /// Look for values that are no numbers after every call of a component; slow
     #[arg(long)]
     pub(crate) paranoid: bool,
@@ -288,7 +292,7 @@ pub(crate) struct Bench {
     pub(crate) choice: Choice,
 
     /// Updates that are measured
-    #[arg(long, value_name = "N", default_value = "50", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value = "20", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) steps: u64,
 
     #[command(flatten)]

@@ -4,7 +4,7 @@ use crate::arguments::{Arguments, Check, Choice};
 use crate::recipe::{self, Recipe, counted};
 use crate::terminal::{BAD, GOOD, Terminal, styled};
 use anyhow::Result;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use zoo_check::{Catalogue, Checked};
@@ -14,11 +14,17 @@ use zoo_record::Exit;
 /// What came out for one recipe.
 struct Outcome {
     name: String,
-    sources: Sources,
-    diagnostics: Vec<Diagnostic>,
+    /// Messages of the recipe as it stands, then those that only a profile has, each with its texts.
+    checks: Vec<(Sources, Vec<Diagnostic>)>,
     profiles: Vec<String>,
-    /// Arms, claims and seeds, where there is no error.
+    /// Arms and claims, where there is no error.
     found: Option<(usize, usize)>,
+}
+
+impl Outcome {
+    fn diagnostics(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.checks.iter().flat_map(|(_, diagnostics)| diagnostics)
+    }
 }
 
 pub(crate) fn run(command: &Check, arguments: &Arguments, terminal: &mut Terminal) -> Result<Exit> {
@@ -38,19 +44,26 @@ pub(crate) fn run(command: &Check, arguments: &Arguments, terminal: &mut Termina
         let recipes: Vec<_> = outcomes
             .iter()
             .map(|outcome| {
+                let diagnostics: Vec<Value> = outcome
+                    .checks
+                    .iter()
+                    .map(|(sources, diagnostics)| render::json(diagnostics, sources))
+                    .filter_map(|all| all.as_array().cloned())
+                    .flatten()
+                    .collect();
                 json!({
                     "recipe": outcome.name,
                     "ok": count(outcome, Severity::Error) == 0,
                     "profiles": outcome.profiles,
-                    "diagnostics": render::json(&outcome.diagnostics, &outcome.sources),
+                    "diagnostics": diagnostics,
                 })
             })
             .collect();
         let all = json!({ "errors": errors, "warnings": warnings, "recipes": recipes });
         terminal.print(&format!("{all:#}\n"))?;
     } else if command.short {
-        for outcome in &outcomes {
-            terminal.print(&render::one_line(&outcome.diagnostics, &outcome.sources))?;
+        for (sources, diagnostics) in outcomes.iter().flat_map(|outcome| &outcome.checks) {
+            terminal.print(&render::one_line(diagnostics, sources))?;
         }
     } else {
         for outcome in &outcomes {
@@ -61,36 +74,57 @@ pub(crate) fn run(command: &Check, arguments: &Arguments, terminal: &mut Termina
 }
 
 fn count(outcome: &Outcome, severity: Severity) -> usize {
-    outcome.diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count()
+    outcome.diagnostics().filter(|diagnostic| diagnostic.severity == severity).count()
 }
 
 /// Checks under the profile that was named; otherwise as the recipe stands and under each of its profiles.
 fn check(recipe: &Recipe, catalogue: &Catalogue, choice: &Choice) -> Outcome {
-    let Checked { sources, mut diagnostics, experiment, profiles, .. } =
-        recipe.check(catalogue, choice, None);
-    if choice.profile.is_none() {
-        for profile in &profiles {
-            let choice = Choice { profile: Some(profile.clone()), ..choice.clone() };
-            let checked = recipe.check(catalogue, &choice, None);
-            for diagnostic in checked.diagnostics {
-                let same = |other: &Diagnostic| {
-                    (other.code, other.span(), &other.headline)
-                        == (diagnostic.code, diagnostic.span(), &diagnostic.headline)
-                };
-                if !diagnostics.iter().any(same) {
-                    diagnostics.push(diagnostic.note(format!("under profile `{profile}`")));
-                }
-            }
-        }
-        diagnostics.sort_by_key(|d| (d.severity != Severity::Error, d.span().map(|s| (s.file, s.start))));
+    let Checked { sources, diagnostics, experiment, profiles, .. } = recipe.check(catalogue, choice, None);
+    let mut outcome = Outcome {
+        name: recipe.name.clone(),
+        checks: vec![(sources, diagnostics)],
+        profiles,
+        found: experiment.map(|experiment| (experiment.arms.len(), experiment.claims.len())),
+    };
+    if choice.profile.is_some() {
+        return outcome;
     }
-    let found = experiment.map(|experiment| (experiment.arms.len(), experiment.claims.len()));
-    Outcome { name: recipe.name.clone(), sources, diagnostics, profiles, found }
+    for profile in outcome.profiles.clone() {
+        let choice = Choice { profile: Some(profile.clone()), ..choice.clone() };
+        let Checked { sources, diagnostics, .. } = recipe.check(catalogue, &choice, None);
+        let new = |diagnostic: &Diagnostic| {
+            let place = place(diagnostic, &sources);
+            !outcome.checks.iter().any(|(known_sources, known)| {
+                known.iter().any(|known| {
+                    (known.code, &known.headline) == (diagnostic.code, &diagnostic.headline)
+                        && self::place(known, known_sources) == place
+                })
+            })
+        };
+        let diagnostics: Vec<Diagnostic> = diagnostics
+            .into_iter()
+            .filter(new)
+            .map(|diagnostic| diagnostic.note(format!("under profile `{profile}`")))
+            .collect();
+        if !diagnostics.is_empty() {
+            outcome.checks.push((sources, diagnostics));
+        }
+    }
+    outcome
+}
+
+/// Where a message is, in a way that can be compared between checks: the command line is another text
+/// under every profile.
+fn place(diagnostic: &Diagnostic, sources: &Sources) -> Option<(u16, u32)> {
+    let span = diagnostic.span()?;
+    if sources.is_command_line(span.file_id()) { None } else { Some((span.file, span.start)) }
 }
 
 fn show(outcome: &Outcome, terminal: &mut Terminal) -> Result<()> {
-    let text = render::full(&outcome.diagnostics, &outcome.sources, terminal.message_style());
-    terminal.say(&text);
+    for (sources, diagnostics) in &outcome.checks {
+        let text = render::full(diagnostics, sources, terminal.message_style());
+        terminal.say(&text);
+    }
     let (errors, warnings) = (count(outcome, Severity::Error), count(outcome, Severity::Warning));
     let mut counts = Vec::new();
     if errors > 0 {

@@ -2,12 +2,12 @@
 
 use crate::arguments::{Arguments, Plan};
 use crate::recipe::{Recipe, catalogue_for, show_messages};
-use crate::terminal::{FAINT, HEADING, Terminal, styled};
+use crate::terminal::{FAINT, HEADING, Terminal, styled, wrapped};
 use anyhow::Result;
 use serde_json::json;
 use std::fmt::Write;
 use zoo_record::Exit;
-use zoo_schema::experiment::Experiment;
+use zoo_schema::experiment::{ArmCost, Experiment};
 
 pub(crate) fn run(command: &Plan, arguments: &Arguments, terminal: &mut Terminal) -> Result<Exit> {
     let recipe = Recipe::read(&command.recipe)?;
@@ -17,7 +17,11 @@ pub(crate) fn run(command: &Plan, arguments: &Arguments, terminal: &mut Terminal
         show_messages(&checked.diagnostics, &checked.sources, terminal);
         return Ok(Exit::Wrong);
     };
-    let text = if command.json { format!("{:#}\n", plan_json(experiment)) } else { plan_text(experiment) };
+    let text = if command.json {
+        format!("{:#}\n", plan_json(experiment))
+    } else {
+        plan_text(experiment, terminal.width())
+    };
     terminal.print(&text)?;
     Ok(Exit::Success)
 }
@@ -54,8 +58,24 @@ fn short(value: f64) -> String {
     format!("{value:.digits$}{}{unit}", if unit.is_empty() { "" } else { " " })
 }
 
-fn plan_text(experiment: &Experiment) -> String {
-    let header = ["arm", "parameters", "updates", "examples", "operations"].map(str::to_owned);
+/// Memory at the worst moment of the arm, beside what libtorch itself takes.
+fn memory(cost: &ArmCost) -> String {
+    let most = cost.parts.iter().map(|part| part.memory.bytes(false)).fold(0.0, f64::max);
+    let unknown = cost.parts.iter().any(|part| !part.memory.unknown.is_empty());
+    if most <= 0.0 {
+        return "–".to_owned();
+    }
+    let (mut size, mut unit) = (most, "B");
+    for next in ["KiB", "MiB", "GiB", "TiB"] {
+        if size >= 1024.0 {
+            (size, unit) = (size / 1024.0, next);
+        }
+    }
+    format!("{}{size:.1} {unit}", if unknown { "≥ " } else { "" })
+}
+
+fn plan_text(experiment: &Experiment, width: usize) -> String {
+    let header = ["arm", "parameters", "updates", "examples", "operations", "memory"].map(str::to_owned);
     let mut rows = vec![header.to_vec()];
     for arm in &experiment.arms {
         let cost = &arm.cost;
@@ -65,6 +85,7 @@ fn plan_text(experiment: &Experiment) -> String {
             short(cost.steps),
             short(cost.examples),
             short(cost.train_flops),
+            memory(cost),
         ]);
     }
     let widths: Vec<usize> = (0..header.len())
@@ -86,17 +107,12 @@ fn plan_text(experiment: &Experiment) -> String {
     let seeds = experiment.seeds;
     let total: f64 = experiment.arms.iter().map(|arm| arm.cost.train_flops).sum::<f64>() * seeds as f64;
     let runs = experiment.arms.len() as u64 * seeds;
-    let _ = writeln!(
-        text,
-        "{}",
-        styled(
-            FAINT,
-            format!(
-                "per seed; {seeds} seeds an arm are {runs} runs and {} operations of training",
-                short(total)
-            )
-        )
+    let operations = short(total);
+    let note = format!(
+        "Per seed. {seeds} seeds an arm are {runs} runs and {operations} operations of training. Memory is that \
+         of the worst moment in 32 bits, beside what libtorch takes; `zoo bench` measures the time of an update."
     );
+    let _ = writeln!(text, "{}", styled(FAINT, wrapped(&note, width, 0)));
     text
 }
 

@@ -186,7 +186,9 @@ fn health(plugin: &PluginFile, width: usize) -> String {
         Err(error) => rows.push(("BLAKE3", format!("cannot be computed: {error}"))),
     }
     if let Ok(linkage) = linkage(&plugin.path) {
-        rows.push(("needs", linkage.needed.join(", ")));
+        if !linkage.needed.is_empty() {
+            rows.push(("needs", linkage.needed.join(", ")));
+        }
         if !linkage.run_paths.is_empty() {
             rows.push(("looks in", linkage.run_paths.join(", ")));
         }

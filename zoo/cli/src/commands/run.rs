@@ -48,6 +48,9 @@ pub(crate) fn bench(command: &Bench, arguments: &Arguments, terminal: &mut Termi
     };
     let mut words: Vec<OsString> = ["bench", "--experiment", "-"].map(OsString::from).into();
     option(&mut words, "--steps", Some(command.steps));
+    if let [arm] = choice.arm.as_slice() {
+        words.extend(["--arm".into(), arm.into()]);
+    }
     hand_over(words, &command.how, Some(&experiment))
 }
 
@@ -134,7 +137,12 @@ fn hand_over(mut words: Vec<OsString>, how: &How, experiment: Option<&Experiment
     }
     option(&mut words, "--threads", how.threads);
     option(&mut words, "--loader-threads", how.loader_threads);
-    for (name, given) in [("--offline", how.offline), ("--paranoid", how.paranoid), ("--json", how.json)] {
+    for (name, given) in [
+        ("--offline", how.offline),
+        ("--alone", how.alone),
+        ("--paranoid", how.paranoid),
+        ("--json", how.json),
+    ] {
         words.extend(given.then(|| name.into()));
     }
     words.extend((0..how.verbose).map(|_| "--verbose".into()));

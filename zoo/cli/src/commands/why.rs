@@ -120,8 +120,10 @@ impl Answer<'_> {
         let (layers, values) = (widest(|row| &row.1), widest(|row| &row.2));
         for (in_force, layer, value, place) in &rows {
             let line = format!("  {} {layer:layers$}  {value:values$}", mark(*in_force));
-            let line = format!("{line}  {}", styled(FAINT, place));
-            let _ = writeln!(text, "{}", if place.is_empty() { line.trim_end() } else { &line });
+            let _ = match place.as_str() {
+                "" => writeln!(text, "{}", line.trim_end()),
+                place => writeln!(text, "{line}  {}", styled(FAINT, place)),
+            };
         }
         text
     }

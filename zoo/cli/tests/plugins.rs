@@ -1,0 +1,90 @@
+//! Plugins in reach and what is explained of them, on the built program.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{Place, files, plugin};
+use serde_json::json;
+use std::fs;
+
+#[test]
+fn a_component_is_explained() {
+    let place = Place::new();
+    let plugins = ["--plugin", "recipes/plugins"];
+    let page = |subject: &str| place.zoo(&["explain", subject, plugins[0], plugins[1]]).all();
+    insta::assert_snapshot!("explain_component", page("toy.rows"));
+    insta::assert_snapshot!("explain_optimizer", page("toy.adam"));
+    insta::assert_snapshot!("explain_plugin", page("zoo-toy"));
+    insta::assert_snapshot!("explain_kind", page("objective"));
+    insta::assert_snapshot!("explain_code", page("z304"));
+    for alias in ["toy", "rows"] {
+        assert!(page(alias).starts_with("code 0"), "{alias}");
+    }
+    for (wrong, near) in [("toy.rwos", "toy.rows"), ("networc", "toy.network"), ("zoo-toi", "zoo-toy")] {
+        let text = page(wrong);
+        assert!(text.starts_with("code 2") && text.contains(&format!("`zoo explain {near}`")), "{text}");
+    }
+    let json = place.zoo(&["explain", "toy.network", "--json", plugins[0], plugins[1]]).json();
+    assert_eq!(json["kind"], "architecture");
+    let schema = place.zoo(&["schema", plugins[0], plugins[1]]).json();
+    assert_eq!(schema.as_array().unwrap().len(), common::components().len());
+}
+
+#[test]
+fn every_place_is_searched() {
+    let place = Place::new();
+    let toy = |name: &str| plugin_named(name);
+    files::write(&place.path("bin"), "zoo-beside", &toy("zoo-beside"));
+    files::write(&place.path("path"), "zoo-path", &toy("zoo-path"));
+    files::write(&place.path("home/.local/share/zoo/plugins"), "zoo-user", &toy("zoo-user"));
+    let named = files::write(&place.path("else"), "zoo-named", &toy("zoo-named"));
+    let words = ["plugin", "list", "recipes/toy.mlm", "--json", "--plugin", named.to_str().unwrap()];
+    let output = place.command(&words).env("ZOO_PLUGIN_PATH", place.path("path")).output().unwrap();
+    let list = place.answer(&output).json();
+    let names: Vec<&str> =
+        list["plugins"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["zoo-beside", "zoo-named", "zoo-path", "zoo-toy", "zoo-user"]);
+}
+
+fn plugin_named(name: &str) -> Vec<u8> {
+    let component = format!("{}.nothing", name.trim_start_matches("zoo-"));
+    files::plugin(name, &[&component])
+}
+
+#[test]
+fn the_doctor_says_why_a_file_is_refused() {
+    let place = Place::new();
+    let mut facts = files::facts("zoo-old");
+    facts["abi"] = json!("0.9");
+    files::write(&place.path("recipes/plugins"), "zoo-old", &plugin(&facts));
+    fs::write(place.path("recipes/plugins/libzoo_cut.so"), b"\x7fELF").unwrap();
+    let answer = place.zoo(&["plugin", "doctor", "recipes/toy.mlm"]);
+    assert_eq!(answer.code, 1);
+    // What this zoo was built by is another on every machine.
+    let text: String = answer
+        .out
+        .lines()
+        .filter(|line| !line.contains("rustc") && !line.contains("BLAKE3"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    insta::assert_snapshot!("doctor", text);
+    let json = place.zoo(&["plugin", "doctor", "recipes/toy.mlm", "--json"]).json();
+    assert_eq!(json["refused"].as_array().unwrap().len(), 2);
+    assert_eq!(json["plugins"][0]["blake3"].as_str().unwrap().len(), 64);
+
+    // A recipe that needs it is told the same at the place.
+    place.recipe_with("use plugin \"zoo-toy\"", "use plugin \"zoo-old\"\nuse plugin \"zoo-toy\"");
+    let check = place.zoo(&["check", "recipes/toy.mlm"]);
+    assert!(check.code == 2 && check.err.contains("error[Z0110]"), "{}", check.all());
+}
+
+#[test]
+fn without_plugins_it_is_said_where_they_are_looked_for() {
+    let place = Place::new();
+    fs::remove_dir_all(place.path("recipes/plugins")).unwrap();
+    let answer = place.zoo(&["plugin", "list"]);
+    assert_eq!(answer.out, "No plugin is in reach; `zoo plugin doctor` says where they are looked for.\n");
+    let check = place.zoo(&["check", "recipes/toy.mlm", "--short"]);
+    assert!(check.out.contains("error[Z0101]: there is no plugin `zoo-toy` in reach"), "{}", check.out);
+}
