@@ -80,7 +80,7 @@ fn is_sound(diagnostic: &Diagnostic, text: &str) -> Result<(), TestCaseError> {
 }
 
 /// Pieces that recipes are made of.
-const PIECES: [&str; 60] = [
+const PIECES: [&str; 61] = [
     "(",
     ")",
     "[",
@@ -138,6 +138,7 @@ const PIECES: [&str; 60] = [
     "x",
     "λ",
     "\r\n",
+    "\r",
     "and ",
     "&&",
     ";",

@@ -224,10 +224,11 @@ fn no_word(lower: &Lower<'_>, token: usize, inside: Option<Inside>) -> Diagnosti
         None => "`param`, `model` or `phase`",
         Some(Inside::Step) => "`let`, `log` or `loss`",
         Some(Inside::Claim) => "`require`, `over` or `holding`",
-        Some(Inside::Settings) => "a name: `steps = 100 steps`",
+        Some(Inside::Settings) => "`steps` of `steps = 100 steps`",
     };
     Diagnostic::error(codes::UNREADABLE, format!("no statement begins with `{text}`"))
         .primary(span, format!("expected a word such as {wanted}"))
+        .note("if it belongs to the line above: a statement goes on over several lines only inside brackets")
 }
 
 fn misspelt(

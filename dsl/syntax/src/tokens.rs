@@ -36,9 +36,9 @@ fn token(text: &str, at: usize) -> (TokenKind, usize) {
     let bytes = text.as_bytes();
     let next = bytes.get(at + 1).copied();
     match bytes[at] {
-        b' ' | b'\t' => (TokenKind::Space, run(bytes, at, |byte| byte == b' ' || byte == b'\t')),
         b'\n' => (TokenKind::Newline, 1),
         b'\r' if next == Some(b'\n') => (TokenKind::Newline, 2),
+        b' ' | b'\t' | b'\r' => (TokenKind::Space, spaces(bytes, at)),
         // A byte order mark says nothing about a text that is UTF-8 anyway.
         0xEF if at == 0 && text.starts_with('\u{feff}') => (TokenKind::Space, 3),
         b'/' if next == Some(b'/') => {
@@ -57,11 +57,26 @@ fn token(text: &str, at: usize) -> (TokenKind, usize) {
     }
 }
 
-/// Bytes up to the line break.
+/// Spaces and tabs; a carriage return without a line feed is no more than a space either.
+fn spaces(bytes: &[u8], at: usize) -> usize {
+    let mut end = at;
+    while let Some(byte) = bytes.get(end) {
+        let ends_line = *byte == b'\r' && bytes.get(end + 1) == Some(&b'\n');
+        if ends_line || !matches!(byte, b' ' | b'\t' | b'\r') {
+            break;
+        }
+        end += 1;
+    }
+    end - at
+}
+
+/// Bytes up to the line break and the carriage returns before it.
 fn line_rest(bytes: &[u8], at: usize) -> usize {
-    let len = run(bytes, at, |byte| byte != b'\n');
-    let ends_in_return = bytes.get(at + len) == Some(&b'\n') && bytes[at + len - 1] == b'\r';
-    if ends_in_return { len - 1 } else { len }
+    let mut len = run(bytes, at, |byte| byte != b'\n');
+    while bytes[at + len - 1] == b'\r' {
+        len -= 1;
+    }
+    len
 }
 
 fn quoted(bytes: &[u8], at: usize) -> (TokenKind, usize) {
@@ -122,6 +137,7 @@ mod tests {
     fn comments_are_of_two_sorts() {
         assert_eq!(kinds("/// a"), [(K::DocComment, "/// a")]);
         assert_eq!(kinds("//// a"), [(K::Comment, "//// a")]);
+        assert_eq!(kinds("// a\r\r\n"), [(K::Comment, "// a"), (K::Space, "\r"), (K::Newline, "\r\n")]);
         assert_eq!(kinds("x//\r\n"), [(K::Word, "x"), (K::Comment, "//"), (K::Newline, "\r\n")]);
     }
 

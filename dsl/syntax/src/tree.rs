@@ -7,7 +7,7 @@ use std::ops::Range;
 /// Kinds of tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TokenKind {
-    /// Spaces and tabs.
+    /// Spaces and tabs, and carriage returns that end no line.
     Space,
     /// One line break, `\n` or `\r\n`.
     Newline,

@@ -154,6 +154,7 @@ fn operators_bind_as_they_should() {
         ("not_a + android", "(not_a + android)"),
         ("15% + 1.5k steps", "(0.15 + 1500)"),
         ("128tok", "128"),
+        ("if a then 15%else 10%", "(if a 0.15 0.1)"),
         ("\"a\\n\\\"\\\\\"", "\"a\\n\\\"\\\\\""),
         ("f(\n  a, // first\n  b,\n)", "f(a b)"),
     ] {
