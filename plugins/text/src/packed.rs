@@ -94,7 +94,8 @@ impl Component for Packed {
 
 /// A corpus as rows of two neighbouring segments, `[CLS] A [SEP] B [SEP]`, as BERT and ELECTRA read it.
 ///
-/// Sentences are the lines of the source's texts; an empty line, or the end of a text, ends a document.
+/// Sentences are the lines of the source's texts; an empty line, or the end of a text, ends a document
+/// (see `across_texts`).
 /// Sentences are collected until a row is full, and dealt to the first segment up to about half of the
 /// row, then to the second; what does not fit is cut off. Some rows have one segment only, and some are
 /// built for a random shorter length. These choices are the same in every run, so that all share the
@@ -132,6 +133,10 @@ pub struct TwoSegments {
     /// The source's column of text.
     #[param(default = "text")]
     pub column: String,
+    /// Whether a document goes on in the next text: for sources of single sentences, where an empty text
+    /// ends it.
+    #[param(default = false)]
+    pub across_texts: bool,
     /// Share of the rows that have one segment only.
     #[param(default = 0.1, range = "[0%, 100%]", kind = "fraction")]
     pub single_share: f64,
@@ -216,7 +221,9 @@ impl Component for TwoSegments {
                     text.lines().map(|line| t.ids(line.trim())).collect::<Result<Vec<_>>>()
                 })?;
                 for mut document in documents {
-                    document.push(Vec::new());
+                    if !self.across_texts || document.is_empty() {
+                        document.push(Vec::new());
+                    }
                     for sentence in document {
                         if let Some((first, second)) = dealer.sentence(sentence) {
                             let (row, boundary) = framed(frame, &first, &second);
@@ -226,6 +233,10 @@ impl Component for TwoSegments {
                 }
                 Ok(())
             })?;
+            if let Some((first, second)) = dealer.sentence(Vec::new()) {
+                let (row, boundary) = framed(frame, &first, &second);
+                writer.push(&row, boundary)?;
+            }
             writer.finish().map(drop)
         })?;
         PackedRows::open(&path, self.length, wide)
