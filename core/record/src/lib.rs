@@ -18,6 +18,7 @@ pub mod report;
 mod result;
 mod run_dir;
 mod sink;
+mod speed;
 mod tensorboard;
 mod values;
 
@@ -35,5 +36,6 @@ pub use recorder::Recorder;
 pub use result::{ArmResult, MetricResult, RunResult, RunState, SeedValue};
 pub use run_dir::{RunDir, file_name};
 pub use sink::{Collect, FanOut, Sink};
+pub use speed::{Speed, Speeds, cache_folder};
 pub use tensorboard::TensorBoardWriter;
 pub use values::Values;

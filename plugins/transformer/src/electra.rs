@@ -52,6 +52,7 @@ encoder_component! {
             parameters = "(vocabulary + maximum_length + segments + 2) * embedding + (embedding * hidden + hidden) * min(1, max(embedding - hidden, hidden - embedding)) + layers * (4 * hidden * hidden + 9 * hidden + 2 * hidden * feed_forward + feed_forward) + hidden * embedding + 3 * embedding + vocabulary",
             activations = "B * T * (4 * embedding + layers * (13 * hidden + 2 * feed_forward + 2 * heads * T * min(1, attention_dropout * 1000))) + M * (hidden + 3 * embedding + vocabulary)",
         ),
+        parts("electra.embeddings" = "(vocabulary + maximum_length + segments + 2) * embedding"),
     )]
     pub struct ElectraGenerator;
 }
@@ -121,6 +122,7 @@ encoder_component! {
             parameters = "(vocabulary + maximum_length + segments + 2) * embedding + (embedding * hidden + hidden) * min(1, max(embedding - hidden, hidden - embedding)) + layers * (4 * hidden * hidden + 9 * hidden + 2 * hidden * feed_forward + feed_forward) + hidden * hidden + 2 * hidden + 1",
             activations = "B * T * (4 * embedding + layers * (13 * hidden + 2 * feed_forward + 2 * heads * T * min(1, attention_dropout * 1000))) + 3 * B * T * hidden",
         ),
+        parts("electra.embeddings" = "(vocabulary + maximum_length + segments + 2) * embedding"),
     )]
     pub struct ElectraDiscriminator;
 }

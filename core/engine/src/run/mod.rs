@@ -18,7 +18,7 @@ use std::time::Instant;
 use zoo_host::Registry;
 use zoo_record::{
     ArmSummary, Device, Event, FanOut, FinishedSeed, Lock, Recorder, RunDir, RunResult, RunStarted, RunState,
-    Sink, Versions, write_atomic,
+    Sink, Speeds, Versions, read_metrics, write_atomic,
 };
 use zoo_schema::experiment::{Arm, Experiment, Phase, Precision};
 use zoo_statistics::{Judgement, Results};
@@ -365,6 +365,9 @@ impl<'a> Run<'a> {
                     metrics: result.metrics,
                     seconds: result.seconds,
                 });
+                if first {
+                    self.note_speed(arm);
+                }
                 match self.sink.failure() {
                     Some(failure) => Err(failure.into()),
                     None => Ok(true),
@@ -374,6 +377,19 @@ impl<'a> Run<'a> {
             // A component that was stopped in the middle of a call is no error.
             Err(_) if self.stop.stopped() => Ok(false),
             Err(error) => Err(RunError::Arm { arm: arm.name.clone(), seed, error: Box::new(error) }),
+        }
+    }
+
+    /// Keeps how fast it went, for plans.
+    fn note_speed(&self, arm: &Arm) {
+        let facts = &self.options.device_facts;
+        let device = format!("{} {}", facts.name, facts.model);
+        let noted = read_metrics(&self.run_dir.metrics()).and_then(|lines| {
+            let cache = &self.options.assets.store.options().cache;
+            Speeds::open(cache).note(arm, &lines, device.trim(), self.options.threads as u64)
+        });
+        if let Err(error) = noted {
+            tracing::warn!("the speed is not kept for plans: {}", with_causes(&error));
         }
     }
 
