@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tch::{Device, Kind, Tensor};
-use zoo_record::{Event, RunDir, Sink, StepLogged};
+use zoo_record::{Event, RunDir, Sink, Speeds};
 use zoo_schema::experiment::{Arm, Experiment, Length, Phase, Precision};
 
 /// Updates before the measurement begins: caches fill, allocators settle.
@@ -141,6 +141,12 @@ pub fn bench(
     let rest = ("rest", (seconds - known).max(0.0));
     let whole = seconds.max(f64::MIN_POSITIVE);
     let steps_per_second = updates / whole;
+    let named_device = format!("{} {}", options.device_facts.name, options.device_facts.model);
+    let mut speeds = Speeds::open(&options.assets.store.options().cache);
+    let noted = speeds.set(arm, phase, 1.0 / steps_per_second, named_device.trim(), options.threads as u64);
+    if let Err(error) = noted {
+        tracing::warn!("the speed is not kept for plans: {error}");
+    }
     Ok(BenchResult {
         arm: arm.name.clone(),
         phase: phase.name.clone(),
@@ -189,7 +195,6 @@ fn measured_arm(arm: &Arm, phase: &Phase, updates: u64) -> Arm {
 #[derive(Clone, Debug, Default)]
 struct Watch {
     peak: Option<f64>,
-    last: Option<StepLogged>,
 }
 
 struct Listen(Arc<Mutex<Watch>>);
@@ -197,10 +202,8 @@ struct Listen(Arc<Mutex<Watch>>);
 impl Sink for Listen {
     fn event(&mut self, event: &Event) {
         let mut watch = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match event {
-            Event::PlanMeasured { measured, .. } => watch.peak = Some(*measured),
-            Event::StepLogged(logged) => watch.last = Some(logged.clone()),
-            _ => {}
+        if let Event::PlanMeasured { measured, .. } = event {
+            watch.peak = Some(*measured);
         }
     }
 }

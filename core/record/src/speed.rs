@@ -56,7 +56,6 @@ impl Speeds {
         device: &str,
         threads: u64,
     ) -> Result<(), RecordError> {
-        let mut number = self.entries.values().map(|speed| speed.number).max().unwrap_or(0);
         for phase in &arm.phases {
             let mut speeds: Vec<f64> = lines
                 .iter()
@@ -66,15 +65,34 @@ impl Speeds {
                 .collect();
             speeds.sort_by(f64::total_cmp);
             let Some(median) = speeds.get(speeds.len() / 2) else { continue };
-            number += 1;
-            let speed = Speed {
-                seconds_per_step: phase.batch as f64 / median,
-                device: device.to_owned(),
-                threads,
-                number,
-            };
-            self.entries.insert(key(arm, phase), speed);
+            self.put(arm, phase, phase.batch as f64 / median, device, threads);
         }
+        self.write()
+    }
+
+    /// Keeps a speed that was measured.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn set(
+        &mut self,
+        arm: &Arm,
+        phase: &Phase,
+        seconds_per_step: f64,
+        device: &str,
+        threads: u64,
+    ) -> Result<(), RecordError> {
+        self.put(arm, phase, seconds_per_step, device, threads);
+        self.write()
+    }
+
+    fn put(&mut self, arm: &Arm, phase: &Phase, seconds_per_step: f64, device: &str, threads: u64) {
+        let number = self.entries.values().map(|speed| speed.number).max().unwrap_or(0) + 1;
+        let speed = Speed { seconds_per_step, device: device.to_owned(), threads, number };
+        self.entries.insert(key(arm, phase), speed);
+    }
+
+    fn write(&mut self) -> Result<(), RecordError> {
         while self.entries.len() > LIMIT {
             let oldest =
                 self.entries.iter().min_by_key(|(_, speed)| speed.number).map(|(key, _)| key.clone());

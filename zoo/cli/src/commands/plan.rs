@@ -184,7 +184,7 @@ fn plan_text(experiment: &Experiment, speeds: &Speeds, width: usize) -> String {
         let _ = write!(text, "\n{}", table(&rows, 2));
         let note = "Operations are those of an update, or of a batch. Kept is what the backward pass needs. Memory is \
              that of the worst moment, beside what the program and libtorch take.";
-        let _ = writeln!(text, "{}", styled(FAINT, wrapped(&note, width, 0)));
+        let _ = writeln!(text, "{}", styled(FAINT, wrapped(note, width, 0)));
     }
     lacking.sort();
     lacking.dedup();
