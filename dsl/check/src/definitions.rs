@@ -188,6 +188,7 @@ impl<'a> Definitions<'a> {
         };
         let mut seen: Vec<(String, Span)> = Vec::new();
         let mut chosen = None;
+        let mut arm_profile_names: Vec<zoo_syntax::ast::Name> = Vec::new();
         for (scope, recipe) in &parsed.files {
             let main = scope.is_empty();
             for item in &recipe.items {
@@ -216,7 +217,13 @@ impl<'a> Definitions<'a> {
                     Item::Binding(item) => this.bindings.push((full(&item.name), Defined { item, scope })),
                     Item::Step(item) => this.steps.push((full(&item.name), Defined { item, scope })),
                     Item::Stage(item) => this.stages.push((full(&item.name), Defined { item, scope })),
-                    Item::Arm(item) if main => this.arms.push(item),
+                    Item::Arm(item) if main => {
+                        let named = arm_profiles(item, messages);
+                        if named.is_empty() || named.iter().any(|n| Some(n.text.as_str()) == input.profile) {
+                            this.arms.push(item);
+                        }
+                        arm_profile_names.extend(named);
+                    }
                     Item::Claim(item) if main => this.claims.push(item),
                     Item::UsePlugin(item) => this.plugins.push(item),
                     Item::Paper(item) if main => this.paper = Some(item),
@@ -235,6 +242,11 @@ impl<'a> Definitions<'a> {
             let text = format!("the recipe has no profile `{name}`");
             messages.push(not_in_recipe(codes::UNKNOWN_PROFILE, text, name, span, &this.profiles));
         }
+        for name in arm_profile_names {
+            if !this.profiles.contains(&name.text) {
+                messages.push(unknown_name(&name.text, name.span, "profile", &this.profiles));
+            }
+        }
         let names: Vec<String> = this.arms.iter().map(|arm| arm.name.text.clone()).collect();
         for (wanted, span) in input.arms.iter().zip(&parsed.arms) {
             if !names.contains(wanted) {
@@ -246,7 +258,8 @@ impl<'a> Definitions<'a> {
             this.add_overrides(settings(&profile.body), Layer::Profile, None, messages);
         }
         for (index, arm) in this.arms.clone().into_iter().enumerate() {
-            this.add_overrides(settings(&arm.body), Layer::Arm, Some(index), messages);
+            let overrides = settings(&arm.body).filter(|s| s.path.to_string() != ARM_PROFILES);
+            this.add_overrides(overrides, Layer::Arm, Some(index), messages);
         }
         this.add_overrides(parsed.sets.iter(), Layer::CommandLine, None, messages);
         let _ = sources;
@@ -462,6 +475,36 @@ fn not_in_recipe(
         Some(near) => diagnostic.help_edit(format!("did you mean `{near}`?"), span, near),
         None => diagnostic.note(format!("it has {}", list(known))),
     }
+}
+
+/// The setting of an arm that says which profiles have it: all, without it.
+const ARM_PROFILES: &str = "profiles";
+
+/// The profiles that an arm names; a mistake is reported and names none.
+fn arm_profiles(arm: &Arm, messages: &mut Messages) -> Vec<zoo_syntax::ast::Name> {
+    let Some(setting) = settings(&arm.body).find(|s| s.path.to_string() == ARM_PROFILES) else {
+        return Vec::new();
+    };
+    let name = |item: &Expr| {
+        let text = match &item.kind {
+            ExprKind::Name(name) => name.clone(),
+            ExprKind::Text(text) => text.value.clone(),
+            _ => return None,
+        };
+        Some(zoo_syntax::ast::Name { text, span: item.span })
+    };
+    let names = match &setting.value.kind {
+        ExprKind::List(items) if !items.is_empty() => items.iter().map(name).collect::<Option<Vec<_>>>(),
+        _ => None,
+    };
+    names.unwrap_or_else(|| {
+        messages.push(
+            Diagnostic::error(codes::WRONG_TYPE, "`profiles` takes a list of profiles")
+                .primary(setting.value.span, "not a list of names")
+                .help("write `profiles = [mini]`"),
+        );
+        Vec::new()
+    })
 }
 
 /// Whether an expression is `measure(…)`.

@@ -3,7 +3,7 @@
 //! * Sources: [`Files`], [`Lines`], [`JsonLines`], [`SeparatedValues`], [`Parquet`]. Nothing is held in
 //!   memory: where rows lie is found once and kept, and they are read by index.
 //! * Tokenizers: [`WordPieceTokenizer`] and [`BytePairTokenizer`], trained on a source;
-//!   [`PretrainedTokenizer`].
+//!   [`WordTokenizer`], the words of a source; [`PretrainedTokenizer`].
 //! * Rows of tokens: [`Packed`], [`TwoSegments`], [`Tokenized`], made once for a source and a tokenizer.
 
 mod csv;
@@ -19,6 +19,7 @@ mod table;
 mod tokenizer;
 mod trained;
 mod training;
+mod word_level;
 
 pub use crate::csv::{SeparatedValues, TableRows};
 pub use crate::parquet::{Parquet, ParquetRows};
@@ -29,5 +30,6 @@ pub use packed::{Packed, Tokenized, TwoSegments};
 pub use rows::PackedRows;
 pub use tokenizer::Tokenizer;
 pub use trained::{BytePairTokenizer, PretrainedTokenizer, WordPieceTokenizer};
+pub use word_level::WordTokenizer;
 
 zoo_plugin::export_plugin!(zoo_text);

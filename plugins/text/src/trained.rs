@@ -17,7 +17,7 @@ use tokenizers::tokenizer::{
 };
 use zoo_plugin::prelude::*;
 
-fn failed(reason: impl std::fmt::Display) -> Error {
+pub(crate) fn failed(reason: impl std::fmt::Display) -> Error {
     Error::new(format!("training the tokenizer failed: {reason}"))
 }
 
@@ -34,7 +34,7 @@ fn words(text: &str, normalizer: Option<&BertNormalizer>, pre: &impl PreTokenize
 }
 
 /// The `tokenizer.json`, with special tokens, one of which begins every text and one of which ends it.
-fn framed(mut inner: Inner, special: &[String], frame: (&str, &str)) -> Result<String> {
+pub(crate) fn framed(mut inner: Inner, special: &[String], frame: (&str, &str)) -> Result<String> {
     let tokens: Vec<AddedToken> = special.iter().map(|token| AddedToken::from(token.clone(), true)).collect();
     inner.add_special_tokens(&tokens);
     let (begin, end) = frame;
@@ -51,12 +51,12 @@ fn framed(mut inner: Inner, special: &[String], frame: (&str, &str)) -> Result<S
     inner.to_string(true).map_err(failed)
 }
 
-fn write(json: &str, to: &Path) -> Result<()> {
+pub(crate) fn write(json: &str, to: &Path) -> Result<()> {
     std::fs::write(to, json).map_err(|e| unwritable(to, &e))
 }
 
 /// Opens the tokenizer that a stage has made.
-fn open(path: &Path) -> Result<Tokenizer> {
+pub(crate) fn open(path: &Path) -> Result<Tokenizer> {
     let json = std::fs::read(path).map_err(|e| crate::file::unreadable(path, e))?;
     Tokenizer::new(&json, &path.display().to_string())
 }
