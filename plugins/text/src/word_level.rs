@@ -3,6 +3,8 @@
 use crate::tokenizer::{Tokenizer, count_words, tokenizer_component};
 use crate::trained::{failed, open, save};
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::path::Path;
 use tokenizers::models::wordlevel::WordLevel;
 use tokenizers::pre_tokenizers::whitespace::WhitespaceSplit;
 use tokenizers::tokenizer::Tokenizer as Inner;
@@ -48,29 +50,57 @@ tokenizer_component! {
 
 const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
 
+/// Writes the `tokenizer.json` of words with their counts, of at most `size` ids.
+fn write(counts: BTreeMap<String, u64>, size: usize, to: &Path) -> Result<()> {
+    let mut words: Vec<(Reverse<u64>, String)> = counts
+        .into_iter()
+        .filter(|(word, _)| !SPECIAL.contains(&word.as_str()))
+        .map(|(word, count)| (Reverse(count), word))
+        .collect();
+    words.sort_unstable();
+    let words = words.into_iter().map(|(_, word)| word);
+    let tokens = SPECIAL.into_iter().map(str::to_owned).chain(words).take(size);
+    let model = WordLevel::builder()
+        .vocab(tokens.enumerate().map(|(id, token)| (token, id as u32)).collect())
+        .unk_token("[UNK]".to_owned())
+        .build()
+        .map_err(failed)?;
+    let mut inner = Inner::new(model);
+    inner.with_pre_tokenizer(Some(WhitespaceSplit));
+    save(inner, &SPECIAL.map(str::to_owned), ("[CLS]", "[SEP]"), to)
+}
+
 impl WordTokenizer {
     fn make(&self, cx: &Build<'_>) -> Result<Tokenizer> {
         let path = cx.stage("tokenizer.json", |to| {
             let counts = count_words(cx, self.corpus, &self.column, self.rows, |text| {
                 Ok(text.split_whitespace().map(str::to_owned).collect())
             })?;
-            let mut words: Vec<(Reverse<u64>, String)> = counts
-                .into_iter()
-                .filter(|(word, _)| !SPECIAL.contains(&word.as_str()))
-                .map(|(word, count)| (Reverse(count), word))
-                .collect();
-            words.sort_unstable();
-            let words = words.into_iter().map(|(_, word)| word);
-            let tokens = SPECIAL.into_iter().map(str::to_owned).chain(words).take(self.vocabulary);
-            let model = WordLevel::builder()
-                .vocab(tokens.enumerate().map(|(id, token)| (token, id as u32)).collect())
-                .unk_token("[UNK]".to_owned())
-                .build()
-                .map_err(failed)?;
-            let mut inner = Inner::new(model);
-            inner.with_pre_tokenizer(Some(WhitespaceSplit));
-            save(inner, &SPECIAL.map(str::to_owned), ("[CLS]", "[SEP]"), to)
+            write(counts, self.vocabulary, to)
         })?;
         open(&path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_numbered_by_frequency_and_masks_are_found_in_texts() {
+        let counts = [("rare", 1), ("often", 9), ("also", 4), ("alas", 4), ("[MASK]", 50)];
+        let counts = counts.into_iter().map(|(word, count)| (word.to_owned(), count)).collect();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokenizer.json");
+        write(counts, 8, &path).unwrap();
+        let tokenizer = open(&path).unwrap();
+        assert_eq!(tokenizer.size(), 8);
+        let (ids, segments) = tokenizer.encode("often [MASK]  also rare alas", None, None).unwrap();
+        // [CLS] often [MASK] also [UNK] alas [SEP]: the vocabulary was full before `rare`.
+        assert_eq!(ids, [2, 5, 4, 7, 1, 6, 3]);
+        assert_eq!(segments, [0; 7]);
+        let (ids, segments) = tokenizer.encode("often", Some("also"), Some(16)).unwrap();
+        assert_eq!((ids, segments), (vec![2, 5, 3, 7, 3], vec![0, 0, 0, 1, 1]));
+        assert_eq!(tokenizer.ids("also often").unwrap(), [7, 5]);
     }
 }
