@@ -1,10 +1,9 @@
 //! A tokenizer whose tokens are words.
 
 use crate::tokenizer::{Tokenizer, count_words, tokenizer_component};
-use crate::trained::{failed, open, save};
+use crate::trained::{failed, framed, open, write};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::path::Path;
 use tokenizers::models::wordlevel::WordLevel;
 use tokenizers::pre_tokenizers::whitespace::WhitespaceSplit;
 use tokenizers::tokenizer::Tokenizer as Inner;
@@ -50,8 +49,8 @@ tokenizer_component! {
 
 const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
 
-/// Writes the `tokenizer.json` of words with their counts, of at most `size` ids.
-fn write(counts: BTreeMap<String, u64>, size: usize, to: &Path) -> Result<()> {
+/// The `tokenizer.json` of words with their counts, of at most `size` ids.
+fn made(counts: BTreeMap<String, u64>, size: usize) -> Result<String> {
     let mut words: Vec<(Reverse<u64>, String)> = counts
         .into_iter()
         .filter(|(word, _)| !SPECIAL.contains(&word.as_str()))
@@ -67,7 +66,7 @@ fn write(counts: BTreeMap<String, u64>, size: usize, to: &Path) -> Result<()> {
         .map_err(failed)?;
     let mut inner = Inner::new(model);
     inner.with_pre_tokenizer(Some(WhitespaceSplit));
-    save(inner, &SPECIAL.map(str::to_owned), ("[CLS]", "[SEP]"), to)
+    framed(inner, &SPECIAL.map(str::to_owned), ("[CLS]", "[SEP]"))
 }
 
 impl WordTokenizer {
@@ -76,7 +75,7 @@ impl WordTokenizer {
             let counts = count_words(cx, self.corpus, &self.column, self.rows, |text| {
                 Ok(text.split_whitespace().map(str::to_owned).collect())
             })?;
-            write(counts, self.vocabulary, to)
+            write(&made(counts, self.vocabulary)?, to)
         })?;
         open(&path)
     }
@@ -90,10 +89,7 @@ mod tests {
     fn words_are_numbered_by_frequency_and_masks_are_found_in_texts() {
         let counts = [("rare", 1), ("often", 9), ("also", 4), ("alas", 4), ("[MASK]", 50)];
         let counts = counts.into_iter().map(|(word, count)| (word.to_owned(), count)).collect();
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("tokenizer.json");
-        write(counts, 8, &path).unwrap();
-        let tokenizer = open(&path).unwrap();
+        let tokenizer = Tokenizer::new(made(counts, 8).unwrap().as_bytes(), "words").unwrap();
         assert_eq!(tokenizer.size(), 8);
         let (ids, segments) = tokenizer.encode("often [MASK]  also rare alas", None, None).unwrap();
         // [CLS] often [MASK] also [UNK] alas [SEP]: the vocabulary was full before `rare`.
