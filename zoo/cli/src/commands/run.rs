@@ -151,6 +151,11 @@ fn hand_over(mut words: Vec<OsString>, how: &How, experiment: Option<&Experiment
     }
     let mut command = Command::new(&runner);
     command.args(words);
+    // libtorch's threads would otherwise spin while they wait for each other, which on a machine that does
+    // anything else makes small models many times slower.
+    if std::env::var_os("OMP_WAIT_POLICY").is_none() {
+        command.env("OMP_WAIT_POLICY", "PASSIVE");
+    }
     if let Some(experiment) = experiment {
         command.stdin(nameless_file(&serde_json::to_vec(experiment)?)?);
     }
