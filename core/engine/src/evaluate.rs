@@ -85,7 +85,7 @@ impl Session<'_> {
             number += 1;
         }
         drop(loader);
-        self.report_memory("peak memory of evaluation", &evaluation.name)?;
+        self.report_memory("peak memory of evaluation", &evaluation.name, 0)?;
         let mut values = Values::new();
         let scope = zoo_host::CallScope {
             step: Arc::clone(&program.name),

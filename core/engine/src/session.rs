@@ -1,7 +1,7 @@
 //! What all of an arm's work shares: its components, its checkpoints, and who is told.
 
 use crate::checkpoint::{Checkpoints, Evaluated, InPhase, Position, Save, Written};
-use crate::memory::Meter;
+use crate::memory::{self, Meter};
 use crate::model::Instances;
 use crate::observe::Observer;
 use crate::{EngineError, PhaseCache, PlannedMemory, Result, StopFlag, Timings};
@@ -99,11 +99,18 @@ impl Session<'_> {
         (known.phase == phase && known.step == step).then_some(&known.values)
     }
 
+    /// Whether something was planned for the part, and is not measured yet.
+    pub(crate) fn is_planned(&self, part: &str) -> bool {
+        self.planned.iter().any(|planned| planned.part == part)
+    }
+
     /// Tells measured memory beside what was planned for the part, if anything was.
-    pub(crate) fn report_memory(&mut self, what: &str, part: &str) -> Result<()> {
+    /// `held` are bytes of tensors that were there before, beside parameters.
+    pub(crate) fn report_memory(&mut self, what: &str, part: &str, held: usize) -> Result<()> {
         let planned = self.planned.iter().find(|planned| planned.part == part).map(|planned| planned.bytes);
         if let Some(planned) = planned {
-            let measured = self.meter.peak()?;
+            let parameters: usize = self.world.state().iter().map(|(_, tensor)| memory::bytes(tensor)).sum();
+            let measured = self.meter.peak(parameters + held)?;
             self.tell(Event::PlanMeasured {
                 arm: self.arm.name.clone(),
                 what: what.to_owned(),

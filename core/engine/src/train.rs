@@ -4,6 +4,7 @@ use crate::checkpoint::{Best, InPhase, SavedWindow, read_models};
 use crate::error::NotFinite;
 use crate::graph::{Program, compile};
 use crate::loader::{Job, Loader, LoaderOptions};
+use crate::memory::bytes;
 use crate::optimizer::{Optimizer, Scaler, defined};
 use crate::order::{DataOrder, parts};
 use crate::session::{Session, autocast, precision_name};
@@ -255,9 +256,13 @@ impl Session<'_> {
         let parts: Vec<Batch> = (0..training.ranges.len().min(2)).map(|_| again(largest)).collect();
         let stateful = training.program.stateful.iter();
         let states = stateful.map(|id| Ok((*id, self.world.save(*id)?))).collect::<Result<Vec<_>>>()?;
-        self.meter.start()?;
         let at = At { update: TRIAL, phase_update: 0 };
         let scale = training.scaler.map_or(1.0, |scaler| scaler.scale);
+        if self.device == Device::Cpu && self.is_planned(&training.phase.name) {
+            // What is loaded when it is first run is not the arm's memory.
+            updater.update(&parts, &training.optimizer.parameters(), at, scale)?;
+        }
+        self.meter.start()?;
         let tried = updater.update(&parts, &training.optimizer.parameters(), at, scale);
         let tried = tried.map_err(|error| match error.to_string() {
             text if text.contains("out of memory") || text.contains("not enough memory") => {
@@ -269,7 +274,8 @@ impl Session<'_> {
             }
             _ => error,
         })?;
-        self.report_memory("peak memory of training", &training.phase.name)?;
+        let held = training.optimizer.states().iter().map(|(_, state)| bytes(state)).sum();
+        self.report_memory("peak memory of training", &training.phase.name, held)?;
         drop(tried);
         for (id, state) in states {
             if let Some(state) = state {

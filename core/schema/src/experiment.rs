@@ -136,7 +136,8 @@ pub struct PartCost {
 pub struct MemoryCost {
     /// Parameters of all models of the arm, shared ones once.
     pub parameters: f64,
-    /// Tensors that the optimizer keeps for trained parameters; 0 in an evaluation.
+    /// Tensors that the optimizer keeps for trained parameters. 0 in an evaluation, where they are there only
+    /// while a phase goes on.
     pub states: f64,
     /// Gradients of trained parameters; 0 in an evaluation.
     pub gradients: f64,

@@ -6,7 +6,7 @@
 use crate::evaluate::ArmChecker;
 use crate::steps::{Built, inputs_of};
 use std::collections::{HashMap, HashSet};
-use zoo_schema::experiment::{ArmCost, Instance, MemoryCost, Operation, PartCost, Phase, StepGraph};
+use zoo_schema::experiment::{ArmCost, Instance, MemoryCost, Operation, PartCost, StepGraph};
 use zoo_schema::formula::Formula;
 use zoo_schema::{Dtype, StateLayout};
 
@@ -235,17 +235,11 @@ impl ArmChecker<'_> {
     }
 
     /// Adds up the parameters of every model, and puts the parts in order.
-    pub(crate) fn finish_costs(&mut self, phases: &[Phase]) {
+    pub(crate) fn finish_costs(&mut self) {
         let all: Vec<&Instance> = self.instances.iter().collect();
         let parameters = self.parameters(&all);
         self.cost.cost.parameters = parameters;
-        // An evaluation after a phase, or in the middle, finds the states of its optimizer.
-        let held = self.cost.cost.parts.iter().filter(|part| phases.iter().any(|p| p.name == part.name));
-        let states = held.map(|part| part.memory.states).fold(0.0, f64::max);
-        for mut part in std::mem::take(&mut self.cost.evaluations) {
-            part.memory.states = states;
-            self.cost.cost.parts.push(part);
-        }
+        self.cost.cost.parts.append(&mut self.cost.evaluations);
         for part in &mut self.cost.cost.parts {
             part.memory.parameters = parameters;
         }

@@ -75,7 +75,7 @@ impl<'d> ArmChecker<'d> {
             }
         }
         self.keep_used(&phases, &evaluations);
-        self.finish_costs(&phases);
+        self.finish_costs();
         let item = self.definitions.arms.get(self.arm);
         Arm {
             name: item.map_or("main".to_owned(), |a| a.name.text.clone()),
