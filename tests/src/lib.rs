@@ -1,1 +1,110 @@
-//! Whole-program tests.
+//! Whole-program tests: the built program with the built plugins, as a user meets them.
+//!
+//! `cargo build --workspace` makes what they need, and `./zoo.sh test` does that first.
+#![allow(clippy::unwrap_used, reason = "only tests use it")]
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use tempfile::TempDir;
+
+/// The repository.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The folder with the program, the runner and the first-party plugins.
+///
+/// # Panics
+/// When they are not built.
+pub fn built() -> PathBuf {
+    // The test is in `deps` below it.
+    let own = std::env::current_exe().unwrap();
+    let folder = own.parent().and_then(Path::parent).unwrap().to_owned();
+    for name in ["zoo", "zoo-runner", "libzoo_toy.so", "libzoo_optimization.so", "libzoo_transformer.so"] {
+        assert!(folder.join(name).is_file(), "{name} is not built: call `cargo build --workspace` first");
+    }
+    folder
+}
+
+/// A folder to work in, with a home and a cache of its own.
+pub struct Place {
+    folder: TempDir,
+}
+
+/// What a command gave.
+#[derive(Debug)]
+pub struct Answer {
+    /// The standard output.
+    pub out: String,
+    /// The standard error.
+    pub err: String,
+    /// The exit code; −1 where a signal ended it.
+    pub code: i32,
+}
+
+impl Answer {
+    /// Of a process that has ended.
+    pub fn of(output: &Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self {
+            out: text(&output.stdout),
+            err: text(&output.stderr),
+            code: output.status.code().unwrap_or(-1),
+        }
+    }
+
+    /// The last line of the standard output, which is the result as JSON.
+    pub fn json(&self) -> Value {
+        let last = self.out.lines().last().unwrap_or_default();
+        serde_json::from_str(last).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
+    }
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Place {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// A path in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a file into it.
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// The program, to be called in it.
+    pub fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(built().join("zoo"));
+        command
+            .args(words)
+            .current_dir(self.folder.path())
+            .env("HOME", self.path("home"))
+            .env("ZOO_CACHE", self.path("cache"))
+            .env_remove("ZOO_PLUGIN_PATH")
+            .env_remove("XDG_DATA_HOME")
+            .env_remove("XDG_CACHE_HOME")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Calls the program.
+    pub fn zoo(&self, words: &[&str]) -> Answer {
+        Answer::of(&self.command(words).output().unwrap())
+    }
+}

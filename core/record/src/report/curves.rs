@@ -35,9 +35,17 @@ pub(super) fn curves(facts: &Facts) -> String {
     };
     let (mut evaluations, mut training, mut technical) = (Vec::new(), Vec::new(), Vec::new());
     let mut averaged = false;
+    let mut unchanging: Vec<String> = Vec::new();
     for (key, runs) in &collected {
         let several_steps = runs.values().any(|points| points.len() > 1);
         if !several_steps || key.name == "seconds" && key.evaluation.is_none() {
+            continue;
+        }
+        if let Some(value) = always(runs) {
+            let text = format!("{} ({})", key.name, Form::Plain.short(value));
+            if !unchanging.contains(&text) {
+                unchanging.push(text);
+            }
             continue;
         }
         averaged |= runs.values().any(|points| points.len() > POINTS);
@@ -45,10 +53,18 @@ pub(super) fn curves(facts: &Facts) -> String {
         match key.evaluation {
             Some(_) => evaluations.push(chart),
             None if TECHNICAL.contains(&key.name) => technical.push(chart),
-            None if key.name == "loss" => training.insert(0, chart),
-            None => training.push(chart),
+            None => training.push((key, chart)),
         }
     }
+    // The loss first; then what the recipe logs, phases of one name side by side.
+    let mut names: Vec<&str> = vec!["loss"];
+    for (key, _) in &training {
+        if !names.contains(&key.name) {
+            names.push(key.name);
+        }
+    }
+    training.sort_by_key(|(key, _)| names.iter().position(|name| *name == key.name));
+    let training: Vec<Chart> = training.into_iter().map(|(_, chart)| chart).collect();
     if evaluations.is_empty() && training.is_empty() && technical.is_empty() {
         return String::new();
     }
@@ -85,8 +101,18 @@ pub(super) fn curves(facts: &Facts) -> String {
     if averaged {
         let _ = write!(caption, " Curves of more than {POINTS} points are averaged to so many.");
     }
+    if !unchanging.is_empty() {
+        let _ = write!(caption, " Not drawn, as they never change: {}.", escape(&unchanging.join(", ")));
+    }
     let _ = writeln!(html, "<p class=\"caption\">{caption}</p>");
     html
+}
+
+/// The value that a chart has everywhere, in every arm and seed, if it has but one.
+fn always(runs: &Runs) -> Option<f64> {
+    let mut values = runs.values().flatten().map(|(_, value)| *value);
+    let first = values.next()?;
+    values.all(|value| value == first).then_some(first)
 }
 
 fn legend(facts: &Facts) -> String {

@@ -74,8 +74,8 @@ pub(super) fn metrics(facts: &Facts) -> String {
             .collect();
         let (form, better) = look(facts, name);
         let best = best(&rows, better);
-        let resolution = resolution(&rows);
         for (index, (arm, metric)) in rows.iter().enumerate() {
+            let resolution = resolution(metric);
             html.push_str("<tr>");
             if index == 0 {
                 let arrow = match better {
@@ -174,11 +174,15 @@ fn best(rows: &[(&str, &MetricResult)], higher: Option<bool>) -> Option<usize> {
     (ties == 1).then_some(best)
 }
 
-/// A tenth of the spread between seeds, of the arm with the most; a thousandth of the size otherwise.
-fn resolution(rows: &[(&str, &MetricResult)]) -> f64 {
-    let spread = rows.iter().map(|(_, m)| m.standard_deviation).filter(|d| d.is_finite()).fold(0.0, f64::max);
-    let size = rows.iter().map(|(_, m)| m.mean.abs()).filter(|m| m.is_finite()).fold(0.0, f64::max);
-    if spread > 0.0 { (spread / 10.0).max(size * 1e-6) } else { size / 1000.0 }
+/// A tenth of the spread between seeds, or a thousandth of the size where there is none.
+fn resolution(metric: &MetricResult) -> f64 {
+    let (spread, size) = (metric.standard_deviation, metric.mean.abs());
+    if spread.is_finite() && spread > 0.0 { (spread / 10.0).max(size * 1e-6) } else { size / 1000.0 }
+}
+
+/// What a schema predicts; nothing where no schema says anything.
+fn predicted(value: f64, text: String) -> String {
+    if value > 0.0 { text } else { "–".to_owned() }
 }
 
 fn mean_text(metric: &MetricResult, form: Form, resolution: f64) -> String {
@@ -207,16 +211,17 @@ pub(super) fn cost(facts: &Facts) -> String {
         let (time, speed) = if seconds.is_empty() {
             ("–".to_owned(), "–".to_owned())
         } else {
-            (duration(mean), format!("{}FLOP/s", spaced(arm.cost.train_flops / mean)))
+            let flops = arm.cost.train_flops;
+            (duration(mean), predicted(flops, format!("{}FLOP/s", spaced(flops / mean))))
         };
         let _ = writeln!(
             html,
-            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}FLOP</td><td>{time}</td><td>{speed}</td></tr>",
+            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{time}</td><td>{speed}</td></tr>",
             arm_cell(facts, &arm.name),
-            large(arm.cost.parameters),
+            predicted(arm.cost.parameters, large(arm.cost.parameters)),
             large(arm.cost.steps),
             large(arm.cost.examples),
-            spaced(arm.cost.train_flops)
+            predicted(arm.cost.train_flops, format!("{}FLOP", spaced(arm.cost.train_flops)))
         );
     }
     html.push_str("</tbody></table></div>\n<p class=\"caption\">Predicted for one seed, from the schemas of the components; \
@@ -250,7 +255,9 @@ fn plan(facts: &Facts) -> String {
         let difference = (found - planned) / planned * 100.0;
         let class = if difference.abs() > 10.0 { " class=\"off\"" } else { "" };
         let sign = if difference > 0.0 { "+" } else { "" };
-        let difference = if difference.is_finite() {
+        let difference = if difference > 900.0 && difference.is_finite() {
+            format!("{}×", large((found / planned).round()))
+        } else if difference.is_finite() {
             format!("{sign}{}%", digits(difference, 0.1))
         } else {
             "–".to_owned()

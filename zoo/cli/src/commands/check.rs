@@ -89,9 +89,21 @@ fn check(recipe: &Recipe, catalogue: &Catalogue, choice: &Choice) -> Outcome {
     if choice.profile.is_some() {
         return outcome;
     }
-    for profile in outcome.profiles.clone() {
+    // Each profile is a check of its own, and there are cores to do them on.
+    let under = |profile: &String| {
         let choice = Choice { profile: Some(profile.clone()), ..choice.clone() };
-        let Checked { sources, diagnostics, .. } = recipe.check(catalogue, &choice, None);
+        recipe.check(catalogue, &choice, None)
+    };
+    let checks: Vec<(String, Checked)> = std::thread::scope(|scope| {
+        let started: Vec<_> =
+            outcome.profiles.iter().map(|profile| (profile, scope.spawn(|| under(profile)))).collect();
+        // A check that panics has said so; it is done again here, where it ends the program.
+        started
+            .into_iter()
+            .map(|(profile, check)| (profile.clone(), check.join().unwrap_or_else(|_| under(profile))))
+            .collect()
+    });
+    for (profile, Checked { sources, diagnostics, .. }) in checks {
         let new = |diagnostic: &Diagnostic| {
             let place = place(diagnostic, &sources);
             !outcome.checks.iter().any(|(known_sources, known)| {
