@@ -42,17 +42,18 @@ static LENGTH: LazyLock<Vec<Port>> = LazyLock::new(|| single("length", Dtype::In
 static COUNT: LazyLock<Vec<Port>> = LazyLock::new(|| single("count", Dtype::Real));
 static FINISH: LazyLock<Vec<Port>> = LazyLock::new(|| single("value", Dtype::Real));
 static EXPORT: LazyLock<Vec<Port>> = LazyLock::new(|| single("tokenizer.json", Dtype::Bytes));
-static INDICES: LazyLock<Vec<Port>> = LazyLock::new(|| {
+static INDICES: LazyLock<Arc<[Port]>> = LazyLock::new(|| {
     let mut ports = single("indices", Dtype::Int);
     ports[0].kind.shape = vec![zoo_schema::Dim::Name("B".to_owned())];
-    ports
+    ports.into()
 });
+static NO_INPUTS: LazyLock<Arc<[Port]>> = LazyLock::new(|| Arc::from([]));
 
 /// One call, with its inputs in place.
 pub(crate) struct Invocation<'a> {
     method: u32,
     action: Action,
-    inputs: Vec<Port>,
+    inputs: Arc<[Port]>,
     slots: Vec<Slot<'a>>,
     wanted: Option<Vec<bool>>,
 }
@@ -81,14 +82,13 @@ fn action_of(method: u32) -> Option<Action> {
     })
 }
 
-fn input_ports(cell: &Cell, method: u32) -> Vec<Port> {
-    let schema = cell.schema();
-    match method {
-        method::CALL => schema.inputs.clone(),
-        method::READ => INDICES.clone(),
-        method::COUNT => schema.count_inputs.iter().filter_map(|n| schema.input(n)).cloned().collect(),
-        _ => Vec::new(),
-    }
+fn input_ports(cell: &Cell, method: u32) -> Arc<[Port]> {
+    Arc::clone(match method {
+        method::CALL => &cell.loaded.inputs,
+        method::READ => &INDICES,
+        method::COUNT => &cell.loaded.count_inputs,
+        _ => &NO_INPUTS,
+    })
 }
 
 fn output_ports(cell: &Cell, method: u32) -> &[Port] {
@@ -112,7 +112,7 @@ impl<'a> Invocation<'a> {
     pub(crate) fn named(cell: &Cell, method: u32, given: &[(&str, &'a Value)]) -> Result<Self> {
         let action = action_of(method).unwrap_or(Action::Call);
         let inputs = input_ports(cell, method);
-        let known = if method == method::COUNT { &cell.schema().inputs } else { &inputs };
+        let known: &[Port] = if method == method::COUNT { &cell.schema().inputs } else { &inputs };
         for (name, _) in given {
             if !known.iter().any(|port| port.name == *name) {
                 let near = nearest(name, known.iter().map(|p| p.name.as_str()));
@@ -263,10 +263,6 @@ impl Drop for InStack {
     }
 }
 
-pub(crate) fn step_of(scope: &CallScope) -> Step {
-    Step { step: scope.step.to_string(), node: scope.node.to_string(), update: scope.update }
-}
-
 /// The fault that a status and the plugin's words mean.
 pub(crate) fn fault_of(
     code: i32,
@@ -291,14 +287,14 @@ pub(crate) fn fault_of(
     (fault, help, at)
 }
 
-fn check_outputs(
-    outputs: &[Port],
-    sizes: &[(String, i64)],
+/// `sizes` holds those of the inputs: names of dimensions mean the same in inputs and outputs.
+fn check_outputs<'s>(
+    outputs: &'s [Port],
+    mut sizes: Sizes<'s>,
     wanted: &[bool],
     outs: &[zoo_abi::Value],
     lent: &mut Lent,
     (paranoid, by_name): (bool, bool),
-    inputs: (&[Port], &[Slot<'_>]),
 ) -> std::result::Result<Vec<Option<Value>>, Fault> {
     let mut values = Vec::with_capacity(outs.len());
     let mut wrong = None;
@@ -316,9 +312,6 @@ fn check_outputs(
     if let Some(fault) = wrong {
         return Err(fault);
     }
-    let mut sizes = Sizes::new(sizes);
-    // Names of dimensions mean the same in inputs and outputs.
-    check_inputs(&mut sizes, inputs.0, inputs.1)?;
     for ((port, value), wanted) in outputs.iter().zip(&values).zip(wanted) {
         match value {
             // What the recipe goes on with by name must be there, optional or not.
@@ -353,14 +346,15 @@ pub(crate) fn run(
     turn: u64,
 ) -> Result<Vec<Option<Value>>> {
     let Invocation { method, action, inputs, slots, wanted } = invocation;
-    let step = step_of(&scope);
+    // Cheap to keep; a text is made of it only when something fails.
+    let (step, node, update) = (Arc::clone(&scope.step), Arc::clone(&scope.node), scope.update);
     let fail = |fault: Fault, help: Option<String>, at: Option<String>| {
         Error::Component(Box::new(ComponentError {
             plugin: cell.loaded.plugin.build.name.clone(),
             component: cell.schema().name.clone(),
             instance: cell.name.to_string(),
             action,
-            step: Some(step.clone()),
+            step: Some(Step { step: step.to_string(), node: node.to_string(), update }),
             at,
             fault,
             help,
@@ -374,7 +368,8 @@ pub(crate) fn run(
     if object.is_null() {
         return Err(plain(Fault::Unsupported("an adapter is called by the model it acts on".to_owned())));
     }
-    check_inputs(&mut Sizes::new(&cell.sizes), &inputs, &slots).map_err(plain)?;
+    let mut sizes = Sizes::new(&cell.sizes);
+    check_inputs(&mut sizes, &inputs, &slots).map_err(plain)?;
     let outputs = output_ports(cell, method);
     let by_name = wanted.is_none() && method == method::CALL && matches!(scope.wanted, Wanted::Only(_));
     let wanted = wanted.unwrap_or_else(|| match (&scope.wanted, method) {
@@ -422,8 +417,7 @@ pub(crate) fn run(
         return Err(fail(fault, help, at));
     }
     let modes = (shared.paranoid, by_name);
-    let values = check_outputs(outputs, &cell.sizes, &wanted, &outs, &mut lent, modes, (&inputs, &slots))
-        .map_err(plain)?;
+    let values = check_outputs(outputs, sizes, &wanted, &outs, &mut lent, modes).map_err(plain)?;
     for (place, tensor, version) in before {
         if zoo_torch::tensor::version(tensor).is_ok_and(|now| now != version) {
             return Err(plain(Fault::InputWritten(inputs[place].name.clone())));

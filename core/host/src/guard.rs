@@ -5,6 +5,9 @@ use std::ffi::{CStr, c_char, c_void};
 use tch::{Device, Kind, Tensor};
 use zoo_torch::modes::{self, AutocastState};
 
+/// Asking takes longer than all the rest; a process does not gain a device later.
+static CUDA: std::sync::LazyLock<bool> = std::sync::LazyLock::new(tch::Cuda::is_available);
+
 /// Switches of this thread that a component must leave as they were.
 pub(crate) struct Guard {
     gradients_before: bool,
@@ -46,7 +49,7 @@ impl Guard {
         let gradients_before = modes::gradients_enabled().unwrap_or(true);
         let _ = modes::set_gradients_enabled(gradients);
         let mut devices = vec![Device::Cpu];
-        if tch::Cuda::is_available() {
+        if *CUDA {
             devices.push(Device::Cuda(0));
         }
         let autocast = devices.into_iter().filter_map(|d| Some((d, modes::autocast(d).ok()?))).collect();

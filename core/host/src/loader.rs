@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zoo_abi::{Entry, Plugin, Str};
 use zoo_discovery::{Content, Here, Limits};
-use zoo_schema::{Build, Component};
+use zoo_schema::{Build, Component, Port};
 
 /// What to load.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,9 @@ unsafe impl Sync for Table {}
 pub(crate) struct LoadedComponent {
     pub(crate) plugin: Arc<LoadedPlugin>,
     pub(crate) schema: Component,
+    /// The inputs of a call, and those of a count: shared, since every call needs them.
+    pub(crate) inputs: Arc<[Port]>,
+    pub(crate) count_inputs: Arc<[Port]>,
     pub(crate) table: Table,
 }
 
@@ -117,7 +120,10 @@ impl Registry {
         let loaded = Arc::new(LoadedPlugin { path, build: content.build, hash });
         for (schema, table) in content.components.into_iter().zip(tables) {
             let name = schema.name.clone();
-            let component = LoadedComponent { plugin: Arc::clone(&loaded), schema, table };
+            let inputs = schema.inputs.clone().into();
+            let count_inputs = schema.count_inputs.iter().filter_map(|n| schema.input(n)).cloned().collect();
+            let component =
+                LoadedComponent { plugin: Arc::clone(&loaded), schema, inputs, count_inputs, table };
             self.components.insert(name, Arc::new(component));
         }
         tracing::debug!(plugin = loaded.build.name, path = %loaded.path.display(), "plugin loaded");

@@ -179,6 +179,28 @@ fn damaged_files_are_errors() {
     assert!(from(folder.path().parent().unwrap()).error.contains("has neither model.safetensors nor"));
 }
 
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 300, failure_persistence: None, ..Default::default() })]
+
+    /// Damaged headers are read or refused, never more.
+    #[test]
+    fn damaged_headers_never_panic(
+        changes in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), proptest::prelude::any::<u8>()), 1..8),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        checkpoint(&path, &NAMES);
+        let mut bytes = std::fs::read(&path).unwrap();
+        let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        for (at, value) in changes {
+            let at = at.index(header);
+            bytes[at] = value;
+        }
+        std::fs::write(&path, bytes).unwrap();
+        let _ = from(&path);
+    }
+}
+
 /// What is saved under names of one world fits a model of another name, as a checkpoint does.
 #[test]
 fn values_of_another_type_are_converted() {

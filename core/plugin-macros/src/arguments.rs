@@ -18,7 +18,8 @@ pub(crate) struct Arguments {
     pub(crate) cost: Cost,
 }
 
-struct PortArgument(Port);
+/// A port, with the place of its name.
+struct PortArgument(Port, Span);
 
 impl Parse for PortArgument {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
@@ -68,7 +69,7 @@ impl Parse for PortArgument {
                 }
             }
         }
-        Ok(Self(port))
+        Ok(Self(port, name.span()))
     }
 }
 
@@ -143,13 +144,12 @@ fn list<T: Parse>(input: ParseStream<'_>) -> Result<Vec<T>> {
 
 fn ports(input: ParseStream<'_>) -> Result<Vec<Port>> {
     let arguments: Vec<PortArgument> = list(input)?;
-    let ports: Vec<Port> = arguments.into_iter().map(|p| p.0).collect();
-    for (i, port) in ports.iter().enumerate() {
-        if ports[..i].iter().any(|p| p.name == port.name) {
-            return Err(input.error(format!("two ports are named `{}`", port.name)));
+    for (i, PortArgument(port, place)) in arguments.iter().enumerate() {
+        if arguments[..i].iter().any(|PortArgument(other, _)| other.name == port.name) {
+            return Err(syn::Error::new(*place, format!("two ports are named `{}`", port.name)));
         }
     }
-    Ok(ports)
+    Ok(arguments.into_iter().map(|argument| argument.0).collect())
 }
 
 fn names(input: ParseStream<'_>) -> Result<Vec<String>> {

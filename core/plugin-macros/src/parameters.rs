@@ -156,7 +156,7 @@ pub(crate) fn parameter(field: &Field) -> Result<Parameter> {
     if let (Some(Default::Value(value)), Some(expression)) = (&default, &default_expression)
         && !fits(value, &kind)
     {
-        return Err(syn::Error::new_spanned(expression, format!("this is no `{kind}`")));
+        return Err(syn::Error::new_spanned(expression, format!("the default of `{name}` is no `{kind}`")));
     }
     Ok(Parameter { name, kind, default, optional, range, varies, doc: text })
 }

@@ -12,7 +12,7 @@ use zoo_plugin::prelude::*;
 /// ```mlm
 /// data corpus = text.lines(file: asset("corpus.txt"))
 /// tokenizer wordpiece = text.wordpiece(corpus: corpus, vocabulary: 4000)
-/// masker noise = masking.uniform_sample(tokenizer: wordpiece)
+/// model noise = masking.uniform_sample(tokenizer: wordpiece)
 /// ```
 #[component(
     sampler,

@@ -28,6 +28,33 @@ pub(crate) enum Command {
     Resume(ResumeArguments),
     /// Measures how fast an arm trains, and where the time goes.
     Bench(BenchArguments),
+    /// Puts a built plugin through what every plugin is held to.
+    Conformance(ConformanceArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConformanceArguments {
+    /// The plugin, `libzoo_NAME.so`.
+    #[arg(value_name = "FILE")]
+    pub(crate) plugin: PathBuf,
+    /// Give the report as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Seed of everything that is made up.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Random sizes that are tried.
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub(crate) rounds: usize,
+    /// Another plugin, whose components examples refer to; may be given several times.
+    #[arg(long = "with", value_name = "FILE")]
+    pub(crate) plugins: Vec<PathBuf>,
+    /// A recipe whose bindings stand for names that examples use and do not define.
+    #[arg(long, value_name = "RECIPE")]
+    pub(crate) surroundings: Option<PathBuf>,
+    /// The folder that assets in examples are looked for in, by their last name.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) assets: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

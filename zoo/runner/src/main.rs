@@ -6,6 +6,7 @@
 mod arguments;
 mod assets;
 mod bench;
+mod conformance;
 mod display;
 mod logging;
 mod machine;
@@ -20,6 +21,7 @@ fn main() {
     let exit = match Arguments::parse().command {
         Command::Run(arguments) => session::run(arguments),
         Command::Resume(arguments) => session::resume(arguments),
+        Command::Conformance(arguments) => conformance::run(&arguments),
         Command::Bench(arguments) => session::bench(arguments),
     };
     // Everything is on disk. Threads and libraries of plugins are not waited for, nor their destructors run.

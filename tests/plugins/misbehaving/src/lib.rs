@@ -4,11 +4,14 @@
 //!   changes in a copy of it.
 //! * Faults of a component built with the SDK: the parameter `fault` of `misbehaving.sdk`.
 //! * Faults of one that speaks the C ABI itself: the parameter `fault` of `misbehaving.raw`.
+//! * Promises that are not kept: the other components, each for a check of the conformance suite.
 
+mod dishonest;
 mod raw;
 mod sdk;
 mod table;
 
+pub use dishonest::{Drifting, MeanLoss, Neighbour, NotANumber, Sleeper, Unmasked, WrongGradient};
 pub use raw::Raw;
 pub use sdk::Sdk;
 pub use table::{SWITCH_LENGTH, SWITCH_MARK};

@@ -53,6 +53,10 @@ pub(crate) unsafe fn spoil(sound: &'static Plugin) -> *const Plugin {
             })
             .collect()
     };
+    // `misbehaving.raw` first, since faults are put into the first one.
+    // SAFETY: constant names, as above.
+    components
+        .sort_by_key(|c| unsafe { std::slice::from_raw_parts(c.name.ptr, c.name.len) } != b"misbehaving.raw");
     let mut plugin = Plugin {
         magic: sound.magic,
         size: sound.size,
@@ -90,6 +94,7 @@ pub(crate) unsafe fn spoil(sound: &'static Plugin) -> *const Plugin {
         "component size" => components[0] = changed(&|c| c.size = 40),
         "component name with NUL" => components[0] = changed(&|c| c.name = text("misbehaving.r\0w")),
         "component twice" => components.push(first),
+        // The last one is `misbehaving.wrong_gradient`.
         "component missing" => drop(components.pop()),
         "component unknown" => components.push(changed(&|c| c.name = text("misbehaving.other"))),
         "schema differs" => {

@@ -18,7 +18,7 @@ use zoo_plugin::prelude::*;
     outputs(rows: "float[B]" = "one draw a row", device: "float[B, N]" = "libtorch's draws"),
     random
 )]
-pub struct Noise {}
+pub struct Noise;
 
 impl Component for Noise {
     type State = ();
@@ -31,6 +31,32 @@ impl Component for Noise {
         let count = x.x.size()[0] as usize;
         let rows: Vec<f32> = (0..count).map(|row| cx.rng("draw", row).random::<f32>()).collect();
         Ok(NoiseOutputs { rows: Tensor::f_from_slice(&rows)?, device: x.x.f_rand_like()? })
+    }
+}
+
+/// Takes a number of rows and says nothing: what remains is the cost of the boundary.
+///
+/// # Example
+/// ```mlm
+/// model nothing = probe.nothing()
+/// ```
+#[component(
+    function,
+    name = "probe.nothing",
+    inputs(x: "float[B]" = "anything"),
+    outputs(count: "integer" = "zero")
+)]
+pub struct Nothing;
+
+impl Component for Nothing {
+    type State = ();
+
+    fn build(&self, _: &mut Build<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn call(&self, _: &(), _: NothingInputs<'_>, _: &mut Call<'_>) -> Result<NothingOutputs> {
+        Ok(NothingOutputs { count: 0 })
     }
 }
 
@@ -70,7 +96,8 @@ impl Component for Fade {
 ///
 /// # Example
 /// ```mlm
-/// model twice = probe.relay(to: other)
+/// model net = probe.projection(size: 4)
+/// model twice = probe.relay(to: net)
 /// ```
 #[component(
     function,
@@ -157,7 +184,7 @@ impl Component for Circle {
     outputs(value: "real" = "their mean"),
     state
 )]
-pub struct Counter {}
+pub struct Counter;
 
 impl Component for Counter {
     type State = Mutex<(f64, f64)>;

@@ -4,7 +4,7 @@ mod calling;
 mod models;
 mod reading;
 
-pub use calling::{Circle, Counter, Fade, Noise, Relay};
+pub use calling::{Circle, Counter, Fade, Noise, Nothing, Relay};
 pub use models::{LowRank, Projection};
 pub use reading::{Numbers, Table};
 

@@ -66,6 +66,7 @@ impl Component for Projection {
 ///
 /// # Example
 /// ```mlm
+/// model net = probe.projection(size: 8, layers: 2)
 /// adapter low = probe.low_rank(rank: 2) on net.layers[*].map
 /// ```
 #[component(

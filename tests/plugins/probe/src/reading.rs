@@ -46,7 +46,8 @@ impl Component for Numbers {
 ///
 /// # Example
 /// ```mlm
-/// data table = probe.table(columns: ["left", "right"])
+/// data numbers = probe.numbers(count: 100)
+/// data table = probe.table(columns: ["left", "right"], words: numbers)
 /// ```
 #[component(
     data,
@@ -80,6 +81,9 @@ impl Component for Table {
     }
 
     fn read(&self, state: &Self::State, indices: &[i64], _: &mut Call<'_>) -> Result<TableOutputs> {
+        if let Some(out) = indices.iter().find(|i| **i < 0 || **i >= state.len() as i64) {
+            return Err(Error::new(format!("there is no example {out}")));
+        }
         let cells = self
             .columns
             .iter()

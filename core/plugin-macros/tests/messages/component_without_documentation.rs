@@ -1,0 +1,11 @@
+use zoo_plugin_macros::component;
+
+#[component(
+    objective,
+    name = "example.squares",
+    inputs(x: "float[B]" = "numbers"),
+    outputs(loss: "float[]" = "their sum")
+)]
+struct Squares;
+
+fn main() {}

@@ -1,0 +1,20 @@
+use zoo_plugin_macros::component;
+
+/// Squared differences.
+///
+/// # Example
+/// ```mlm
+/// objective fit = example.squares()
+/// ```
+#[component(
+    objective,
+    name = "example.squares",
+    inputs(x: "float[B]" = "numbers"),
+    outputs(loss: "float[]" = "their sum")
+)]
+struct Squares {
+    /// A number.
+    x: f64,
+}
+
+fn main() {}

@@ -1,0 +1,167 @@
+//! Every first-party plugin passes the suite, and so will the next one: they are found by their
+//! folders.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may")]
+
+use std::path::{Path, PathBuf};
+use zoo_conformance::{Options, Outcome, Report, test};
+
+/// Where cargo puts the libraries that tests depend on.
+fn built(name: &str) -> PathBuf {
+    let folder = std::env::current_exe().unwrap().parent().unwrap().to_owned();
+    folder.join(format!("lib{}.so", name.replace('-', "_")))
+}
+
+/// Names of the crates under `plugins/` that export a plugin.
+fn first_party() -> Vec<String> {
+    let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins");
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(plugins).unwrap() {
+        let folder = entry.unwrap().path();
+        let Ok(text) = std::fs::read_to_string(folder.join("Cargo.toml")) else { continue };
+        if !std::fs::read_to_string(folder.join("src/lib.rs")).unwrap().contains("export_plugin!") {
+            continue;
+        }
+        let name = text.lines().find_map(|l| l.strip_prefix("name = \"")).unwrap();
+        names.push(name.trim_end_matches('"').to_owned());
+    }
+    names.sort();
+    names
+}
+
+/// What stands for the names in examples, and the plugins that have it; files under the names that
+/// examples give them.
+fn options(folder: &Path) -> Options {
+    let corpus = include_str!("corpus.txt");
+    for name in ["corpus.txt", "sentences.txt"] {
+        std::fs::write(folder.join(name), corpus).unwrap();
+    }
+    for name in ["books", "speeches"] {
+        std::fs::create_dir_all(folder.join(name)).unwrap();
+        for (i, line) in corpus.lines().enumerate() {
+            std::fs::write(folder.join(name).join(format!("{i}.txt")), line.repeat(4)).unwrap();
+        }
+    }
+    let (mut pairs, mut reviews) = ("left\tright\tscore\n".to_owned(), String::new());
+    for (i, line) in corpus.lines().enumerate() {
+        pairs += &format!("{line}\t{line}\t0.{i}\n");
+        reviews += &format!("{}\n", serde_json::json!({ "text": line, "stars": i }));
+    }
+    std::fs::write(folder.join("pairs.tsv"), pairs).unwrap();
+    std::fs::write(folder.join("reviews.jsonl"), reviews).unwrap();
+    Options {
+        plugins: first_party().iter().map(|n| built(n)).collect(),
+        surroundings: include_str!("surroundings.mlm").to_owned(),
+        assets: Some(folder.to_owned()),
+        ..Options::default()
+    }
+}
+
+/// Components whose examples need files that are not made here; their plugins' own tests have them.
+const NEEDS_FILES: [&str; 2] = ["text.parquet", "text.pretrained_tokenizer"];
+
+fn report(name: &str) -> Report {
+    let folder = tempfile::tempdir().unwrap();
+    let path = built(name);
+    assert!(
+        path.exists(),
+        "{name} was not built: name the plugin under [dev-dependencies] of zoo-conformance, so that it is tested"
+    );
+    let report = test(&path, &options(folder.path()));
+    println!("{report}");
+    report
+}
+
+#[test]
+fn every_first_party_plugin_conforms() {
+    let mut wrong = String::new();
+    for name in first_party() {
+        let report = report(&name);
+        for failure in report.failures() {
+            wrong += &format!("{name}: {failure:?}\n");
+        }
+        // An objective that was not really tried has not passed.
+        for check in report.checks.iter().filter(|c| matches!(c.check, "splits" | "create" | "shapes")) {
+            if let Outcome::Skipped(reason) = &check.outcome
+                && !reason.contains("an adapter is called by the model")
+                && !check.component.as_deref().is_some_and(|c| NEEDS_FILES.contains(&c))
+            {
+                wrong +=
+                    &format!("{name}: {:?} was skipped in `{}`: {reason}\n", check.component, check.check);
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// The suite finds what is wrong: each dishonest objective fails the check that is meant for it.
+#[test]
+fn dishonest_components_are_found_out() {
+    let report = test(&built("zoo-misbehaving"), &Options::default());
+    println!("{report}");
+    for (component, check, words) in [
+        ("misbehaving.mean_loss", "splits", "a loss is the sum over its targets"),
+        ("misbehaving.wrong_gradient", "gradients", "the gradient with respect to `x` is"),
+        ("misbehaving.unmasked", "padding", "of a document with padding differs"),
+        ("misbehaving.drifting", "same seed", "differs in a second call of the same update"),
+        ("misbehaving.sleeper", "same seed", "another seed changes nothing"),
+        ("misbehaving.not_a_number", "empty mask", "has NaN where everything is hidden"),
+        ("misbehaving.neighbour", "rows alone", "of rows alone differs"),
+    ] {
+        match report.outcome(Some(component), check) {
+            Some(Outcome::Failed(reason)) => assert!(reason.contains(words), "{component}: {reason}"),
+            other => panic!("{component}, {check}: {other:?}"),
+        }
+    }
+    // What is sound in them is not blamed.
+    for (component, check) in [
+        ("misbehaving.mean_loss", "gradients"),
+        ("misbehaving.unmasked", "gradients"),
+        ("misbehaving.sdk", "state"),
+    ] {
+        assert_eq!(report.outcome(Some(component), check), Some(&Outcome::Passed), "{component}, {check}");
+    }
+}
+
+#[test]
+fn the_well_behaved_test_plugin_conforms() {
+    let report = test(&built("zoo-probe"), &Options::default());
+    let failures: Vec<_> =
+        report.failures().filter(|c| c.component.as_deref() != Some("probe.circle")).collect();
+    assert!(failures.is_empty(), "{report}");
+}
+
+/// Plugins bind libtorch by its name, record the version in its headers, and share its C++ library.
+#[test]
+fn linkage_of_every_plugin_is_as_it_should_be() {
+    for name in first_party() {
+        let path = built(&name);
+        let linkage = zoo_discovery::linkage(&path).unwrap();
+        let entry = format!("zoo_plugin_v1_{}", name.replace('-', "_"));
+        assert_eq!(linkage.exported, [entry.as_str()], "{name}");
+        assert!(linkage.needed.iter().any(|n| n.starts_with("libtorch")), "{name}: {:?}", linkage.needed);
+        assert!(linkage.needed.iter().any(|n| n == "libstdc++.so.6"), "{name}: {:?}", linkage.needed);
+        assert!(linkage.needed.iter().all(|n| !n.contains('/')), "{name}: {:?}", linkage.needed);
+        let limits = zoo_discovery::Limits::default();
+        let content = zoo_discovery::read_file(&path, &zoo_discovery::Here::default(), &limits).unwrap();
+        assert_eq!(content.build.libtorch.as_deref(), Some(zoo_host::LIBTORCH), "{name}");
+    }
+}
+
+/// The host exports nothing of its own or of tch that a plugin could bind to instead.
+#[test]
+fn symbols_of_the_host_are_its_own() {
+    let program = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    assert!(maps.contains("libtorch_cpu.so"), "the host brings libtorch");
+    // A program that exports its symbols has `tch_…` among its dynamic ones.
+    use object::{Object, ObjectSymbol};
+    let file = object::File::parse(&*program).unwrap();
+    let exported: Vec<String> = file
+        .dynamic_symbols()
+        .filter(|s| s.is_definition())
+        .filter_map(|s| s.name().ok().map(str::to_owned))
+        .filter(|n| n.starts_with("tch_") || n.starts_with("at_") || n.starts_with("zoo_"))
+        .collect();
+    assert!(exported.is_empty(), "{exported:?}");
+}
