@@ -5,19 +5,20 @@ use crate::part::Part;
 use crate::table::{Chosen, Field, no_column, table_component};
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
 use ::parquet::record::Field as Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use zoo_plugin::prelude::*;
 
 table_component! {
-    /// The rows of a Parquet file.
+    /// The rows of a Parquet file, or of all Parquet files of a folder.
     ///
     /// A group of rows is decoded when one of them is needed, the chosen columns alone, and the last few
-    /// groups are kept. The held-out part is chosen by the number of the row.
+    /// groups are kept. Files of a folder stand in the order of their names. The held-out part is chosen by
+    /// the number of the row.
     ///
     /// # Example
     /// ```mlm
-    /// data pages = text.parquet(file: asset("hf:wikimedia/wikipedia@main/20231101.en/train-00000-of-00041.parquet"), columns: ["text"])
+    /// data pages = text.parquet(file: asset("hf:datasets/wikimedia/wikipedia/20231101.en/"), columns: ["text"])
     /// ```
     #[component(
         data,
@@ -37,11 +38,13 @@ const KEPT: usize = 4;
 
 type Group = Arc<Vec<Vec<(String, Value)>>>;
 
-/// An open Parquet file.
+/// Open Parquet files.
 pub struct ParquetRows {
     path: PathBuf,
-    reader: SerializedFileReader<std::fs::File>,
-    /// First row of every group, and the number of rows at the end.
+    files: Vec<(PathBuf, SerializedFileReader<std::fs::File>)>,
+    /// File and number in it of every group.
+    groups: Vec<(usize, usize)>,
+    /// First row of every group.
     starts: Vec<usize>,
     /// Rows of the part; none: all.
     chosen: Option<Vec<usize>>,
@@ -66,8 +69,10 @@ impl ParquetRows {
             kept.push(entry);
             return Ok(group);
         }
-        let failed = |e: ::parquet::errors::ParquetError| unreadable(&self.path, e);
-        let reader = self.reader.get_row_group(number).map_err(failed)?;
+        let (file, within) = self.groups[number];
+        let (path, reader) = &self.files[file];
+        let failed = |e: ::parquet::errors::ParquetError| unreadable(path, e);
+        let reader = reader.get_row_group(within).map_err(failed)?;
         let mut rows = Vec::new();
         for row in reader.get_row_iter(Some(self.projection.clone())).map_err(failed)? {
             rows.push(row.map_err(failed)?.into_columns());
@@ -79,6 +84,25 @@ impl ParquetRows {
         kept.push((number, Arc::clone(&group)));
         Ok(group)
     }
+}
+
+/// Opens a file, or the files of a folder.
+fn open(path: &Path) -> Result<Vec<(PathBuf, SerializedFileReader<std::fs::File>)>> {
+    let mut paths = vec![path.to_owned()];
+    if path.is_dir() {
+        let entries = std::fs::read_dir(path).map_err(|e| unreadable(path, e).at("file"))?;
+        paths = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "parquet"));
+        paths.sort();
+    }
+    paths
+        .into_iter()
+        .map(|path| {
+            let file = std::fs::File::open(&path).map_err(|e| unreadable(&path, e).at("file"))?;
+            let reader = SerializedFileReader::new(file).map_err(|e| unreadable(&path, e).at("file"))?;
+            Ok((path, reader))
+        })
+        .collect()
 }
 
 fn field(value: &Value) -> Field {
@@ -111,10 +135,11 @@ impl Component for Parquet {
         self.choice().check()?;
         let path = cx.asset(&self.file)?;
         let failed = |e: ::parquet::errors::ParquetError| unreadable(&path, e).at("file");
-        let file = std::fs::File::open(&path).map_err(|e| unreadable(&path, e).at("file"))?;
-        let reader = SerializedFileReader::new(file).map_err(failed)?;
-        let metadata = reader.metadata();
-        let schema = metadata.file_metadata().schema();
+        let files = open(&path)?;
+        let Some((_, first)) = files.first() else {
+            return Err(unreadable(&path, "the folder has no file that ends in `.parquet`").at("file"));
+        };
+        let schema = first.metadata().file_metadata().schema();
         let names: Vec<String> = schema.get_fields().iter().map(|f| f.name().to_owned()).collect();
         let choice = self.choice();
         let wanted = choice.names();
@@ -129,12 +154,14 @@ impl Component for Parquet {
             .with_fields(fields)
             .build()
             .map_err(failed)?;
-        let mut starts = vec![0];
-        for group in metadata.row_groups() {
-            let last = starts.last().copied().unwrap_or(0);
-            starts.push(last + usize::try_from(group.num_rows()).unwrap_or(0));
+        let (mut groups, mut starts, mut total) = (Vec::new(), Vec::new(), 0);
+        for (file, (_, reader)) in files.iter().enumerate() {
+            for (number, group) in reader.metadata().row_groups().iter().enumerate() {
+                groups.push((file, number));
+                starts.push(total);
+                total += usize::try_from(group.num_rows()).unwrap_or(0);
+            }
         }
-        let total = starts.last().copied().unwrap_or(0);
         let part = Part::new(&self.part, self.held_out)?;
         let chosen = (part != Part::All).then(|| {
             let hashes: Vec<u64> = (0..total as u64).map(|i| crate::part::hash(&i.to_le_bytes())).collect();
@@ -146,7 +173,17 @@ impl Component for Parquet {
                 Error::new(format!("{} has no rows for the part `{}`", path.display(), self.part)).at("file")
             );
         }
-        Ok(ParquetRows { path, reader, starts, chosen, length, names, projection, kept: Mutex::default() })
+        Ok(ParquetRows {
+            path,
+            files,
+            groups,
+            starts,
+            chosen,
+            length,
+            names,
+            projection,
+            kept: Mutex::default(),
+        })
     }
 
     fn length(&self, state: &ParquetRows, _: &mut Call<'_>) -> Result<usize> {

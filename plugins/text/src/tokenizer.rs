@@ -1,7 +1,8 @@
 //! Tokenizers as this plugin keeps them, and what all of their components share.
 
 use std::collections::BTreeMap;
-use tokenizers::{Tokenizer as Inner, TruncationParams};
+use tokenizers::utils::truncation::truncate_encodings;
+use tokenizers::{PostProcessor, Tokenizer as Inner, TruncationParams};
 use zoo_plugin::prelude::*;
 
 /// A tokenizer with the ids of its special tokens.
@@ -87,26 +88,17 @@ impl Tokenizer {
         pair: Option<&str>,
         length: Option<usize>,
     ) -> Result<(Vec<u32>, Vec<u32>)> {
-        let mut encoding = match pair {
-            Some(pair) => self.inner.encode((text, pair), true),
-            None => self.inner.encode(text, true),
+        let part = |text: &str| self.inner.encode(text, false).map_err(|e| wrong("tokenizing failed", e));
+        let (mut first, mut second) = (part(text)?, pair.map(part).transpose()?);
+        if let Some(length) = length {
+            // Before special tokens are added, so that they stay; of a pair the longer text is cut.
+            let added = self.inner.get_post_processor().map_or(0, |p| p.added_tokens(pair.is_some()));
+            let limit = TruncationParams { max_length: length.saturating_sub(added), ..Default::default() };
+            (first, second) =
+                truncate_encodings(first, second, &limit).map_err(|e| wrong("cutting a text failed", e))?;
         }
-        .map_err(|e| wrong("tokenizing failed", e))?;
-        if length.is_some_and(|length| encoding.get_ids().len() > length) {
-            // Cutting keeps the special tokens at the end, and takes from the longer text of a pair.
-            let mut inner = self.inner.clone();
-            inner
-                .with_truncation(Some(TruncationParams {
-                    max_length: length.unwrap_or(usize::MAX),
-                    ..Default::default()
-                }))
-                .map_err(|e| wrong("cutting a text failed", e))?;
-            encoding = match pair {
-                Some(pair) => inner.encode((text, pair), true),
-                None => inner.encode(text, true),
-            }
-            .map_err(|e| wrong("cutting a text failed", e))?;
-        }
+        let encoding =
+            self.inner.post_process(first, second, true).map_err(|e| wrong("tokenizing failed", e))?;
         Ok((encoding.get_ids().to_vec(), encoding.get_type_ids().to_vec()))
     }
 }

@@ -260,7 +260,7 @@ tokenizer_component! {
     ///
     /// # Example
     /// ```mlm
-    /// tokenizer pieces = text.pretrained_tokenizer(file: asset("hf:google-bert/bert-base-uncased@main/tokenizer.json"), maximum_length: 64 tok)
+    /// tokenizer pieces = text.pretrained_tokenizer(file: asset("hf:google-bert/bert-base-uncased/tokenizer.json"), maximum_length: 64 tok)
     /// ```
     #[component(
         tokenizer,
