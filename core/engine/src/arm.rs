@@ -4,7 +4,7 @@ use crate::checkpoint::{Checkpoints, Position, read_models, read_position};
 use crate::memory::Meter;
 use crate::model::Instances;
 use crate::observe::Observer;
-use crate::session::{Session, autocast};
+use crate::session::{Session, autocast, is_cancelled};
 use crate::train::PhaseEnd;
 use crate::{EngineError, PhaseCache, Result, Timings};
 use std::path::PathBuf;
@@ -136,11 +136,7 @@ impl<'a> Session<'a> {
         let text = serde_json::to_string(&(arm, seed)).map_err(|e| EngineError::Experiment(e.to_string()))?;
         let instances = match Instances::create(&world, arm) {
             // Stages take long, and look whether someone wants to stop.
-            Err(EngineError::Host(zoo_host::Error::Component(error)))
-                if stop.stopped() && matches!(error.fault, zoo_host::Fault::Cancelled) =>
-            {
-                return Ok(None);
-            }
+            Err(EngineError::Host(error)) if stop.stopped() && is_cancelled(&error) => return Ok(None),
             made => made?,
         };
         Ok(Some(Self {
@@ -199,8 +195,8 @@ impl<'a> Session<'a> {
                 step: left.position.phase.as_ref().map_or(0, |phase| phase.step),
             }),
         });
-        if arm.phases.is_empty() {
-            self.after("", 0, None)?;
+        if arm.phases.is_empty() && !self.after("", 0, None)? {
+            return Ok(ArmOutcome::Stopped);
         }
         for (index, phase) in arm.phases.iter().enumerate() {
             let in_phase = left.as_ref().and_then(|left| {
@@ -215,8 +211,8 @@ impl<'a> Session<'a> {
             // Of phases that were complete before, the evaluations after the last one may be missing.
             if self.finished.last() == Some(&phase.name) {
                 let step = self.last_step;
-                self.after(&phase.name, step, autocast(phase.precision, self.device)?)?;
-                if self.stop.stopped() {
+                let done = self.after(&phase.name, step, autocast(phase.precision, self.device)?)?;
+                if !done || self.stop.stopped() {
                     self.poll(true)?;
                     return Ok(ArmOutcome::Stopped);
                 }
@@ -235,8 +231,9 @@ impl<'a> Session<'a> {
         Ok(ArmOutcome::Finished(ArmResult { metrics, seconds }))
     }
 
-    /// The evaluations after a phase; those that were just done at its last update count.
-    fn after(&mut self, phase: &str, step: u64, autocast: Option<Kind>) -> Result<()> {
+    /// The evaluations after a phase; those that were just done at its last update count. False where it
+    /// was asked to stop meanwhile.
+    fn after(&mut self, phase: &str, step: u64, autocast: Option<Kind>) -> Result<bool> {
         let arm = self.arm;
         let last = arm.phases.last().is_none_or(|last| last.name == phase);
         for evaluation in &arm.evaluations {
@@ -245,12 +242,14 @@ impl<'a> Session<'a> {
                 None => last,
             };
             if due && self.known(&evaluation.name, phase, step).is_none() {
-                self.evaluate(evaluation, autocast, phase, step)?;
+                if self.evaluate(evaluation, autocast, phase, step)?.is_none() {
+                    return Ok(false);
+                }
                 self.poll(false)?;
                 self.must_record()?;
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The recipe's metrics, from the last results of their evaluations.

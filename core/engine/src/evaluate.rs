@@ -2,7 +2,7 @@
 
 use crate::graph::compile;
 use crate::loader::{Job, Loader, LoaderOptions};
-use crate::session::Session;
+use crate::session::{Session, is_cancelled};
 use crate::step::{EVALUATION, Moment, Runner};
 use crate::totals::Totals;
 use crate::update::Updater;
@@ -17,14 +17,33 @@ use zoo_schema::experiment::Evaluation;
 const AHEAD: usize = 4;
 
 impl Session<'_> {
-    /// Does an evaluation, and tells and keeps its results.
+    /// Does an evaluation, and tells and keeps its results; nothing where it was asked to stop meanwhile.
     pub(crate) fn evaluate(
         &mut self,
         evaluation: &Evaluation,
         autocast: Option<Kind>,
         phase: &str,
         step: u64,
-    ) -> Result<Values> {
+    ) -> Result<Option<Values>> {
+        let done = match self.measure(evaluation, autocast, phase, step) {
+            Err(EngineError::Host(error)) if self.stop.stopped() && is_cancelled(&error) => Ok(None),
+            done => done,
+        };
+        if matches!(done, Ok(None)) {
+            // Nothing of it is told.
+            self.observer.numbers(EVALUATION, EVALUATION);
+            self.observer.artifacts();
+        }
+        done
+    }
+
+    fn measure(
+        &mut self,
+        evaluation: &Evaluation,
+        autocast: Option<Kind>,
+        phase: &str,
+        step: u64,
+    ) -> Result<Option<Values>> {
         let began = Instant::now();
         let nothing =
             |reason: String| EngineError::NothingEvaluated { evaluation: evaluation.name.clone(), reason };
@@ -79,8 +98,11 @@ impl Session<'_> {
         let updater = Updater::new(runner);
         let mut totals = Totals::new(&program);
         let mut number = 0;
-        self.meter.start()?;
+        self.start_memory(&evaluation.name)?;
         while let (Some(batch), Some(moment)) = (loader.next()?, moment(number)) {
+            if self.stop.stopped() {
+                return Ok(None);
+            }
             totals.add(&updater.measure(&batch, &moment)?)?;
             number += 1;
         }
@@ -124,6 +146,6 @@ impl Session<'_> {
             seconds: began.elapsed().as_secs_f64(),
         });
         self.remember(evaluation, phase, step, &values);
-        Ok(values)
+        Ok(Some(values))
     }
 }

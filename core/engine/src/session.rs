@@ -64,6 +64,11 @@ pub(crate) fn precision_name(autocast: Option<Kind>) -> &'static str {
     }
 }
 
+/// Whether a component gave up because the run was asked to stop.
+pub(crate) fn is_cancelled(error: &zoo_host::Error) -> bool {
+    matches!(error, zoo_host::Error::Component(error) if matches!(error.fault, zoo_host::Fault::Cancelled))
+}
+
 impl Session<'_> {
     pub(crate) fn tell(&mut self, event: Event) {
         self.sink.event(&event);
@@ -102,6 +107,11 @@ impl Session<'_> {
     /// Whether something was planned for the part, and is not measured yet.
     pub(crate) fn is_planned(&self, part: &str) -> bool {
         self.planned.iter().any(|planned| planned.part == part)
+    }
+
+    /// Starts to measure the memory of a part, where something was planned for it.
+    pub(crate) fn start_memory(&mut self, part: &str) -> Result<()> {
+        if self.is_planned(part) { self.meter.start() } else { Ok(()) }
     }
 
     /// Tells measured memory beside what was planned for the part, if anything was.

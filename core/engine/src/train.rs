@@ -7,7 +7,7 @@ use crate::loader::{Job, Loader, LoaderOptions};
 use crate::memory::bytes;
 use crate::optimizer::{Optimizer, Scaler, defined};
 use crate::order::{DataOrder, parts};
-use crate::session::{Session, autocast, precision_name};
+use crate::session::{Session, autocast, is_cancelled, precision_name};
 use crate::shared_phase::PhaseFacts;
 use crate::step::{Batch, Moment, Runner, TRIAL};
 use crate::timings::{Part, timed};
@@ -160,6 +160,8 @@ struct Training<'p> {
     scaler: Option<Scaler>,
     best: Option<Best>,
     without_better: u64,
+    /// Stopped in the middle of the evaluations of this step.
+    unevaluated: bool,
     began: Instant,
 }
 
@@ -190,6 +192,7 @@ impl Session<'_> {
             scaler: (autocast == Some(Kind::Half)).then(Scaler::default),
             best: None,
             without_better: 0,
+            unevaluated: false,
             began: Instant::now(),
         };
         if let Some((saved, folder)) = resumed {
@@ -258,24 +261,25 @@ impl Session<'_> {
         let states = stateful.map(|id| Ok((*id, self.world.save(*id)?))).collect::<Result<Vec<_>>>()?;
         let at = At { update: TRIAL, phase_update: 0 };
         let scale = training.scaler.map_or(1.0, |scaler| scaler.scale);
-        if self.device == Device::Cpu && self.is_planned(&training.phase.name) {
-            // What is loaded when it is first run is not the arm's memory.
-            updater.update(&parts, &training.optimizer.parameters(), at, scale)?;
-        }
-        self.meter.start()?;
-        let tried = updater.update(&parts, &training.optimizer.parameters(), at, scale);
-        let tried = tried.map_err(|error| match error.to_string() {
-            text if text.contains("out of memory") || text.contains("not enough memory") => {
-                EngineError::TooLarge {
-                    phase: training.phase.name.clone(),
-                    rows: parts[0].rows,
-                    reason: text,
+        let phase = &training.phase.name;
+        let try_it = || {
+            updater.update(&parts, &training.optimizer.parameters(), at, scale).map_err(|error| {
+                let reason = error.to_string();
+                let memory = ["out of memory", "not enough memory"];
+                if memory.iter().any(|words| reason.contains(words)) {
+                    return EngineError::TooLarge { phase: phase.clone(), rows: parts[0].rows, reason };
                 }
-            }
-            _ => error,
-        })?;
+                error
+            })
+        };
+        if self.device == Device::Cpu && self.is_planned(phase) {
+            // What is loaded when it is first run is not the arm's memory.
+            try_it()?;
+        }
+        self.start_memory(phase)?;
+        let tried = try_it()?;
         let held = training.optimizer.states().iter().map(|(_, state)| bytes(state)).sum();
-        self.report_memory("peak memory of training", &training.phase.name, held)?;
+        self.report_memory("peak memory of training", phase, held)?;
         drop(tried);
         for (id, state) in states {
             if let Some(state) = state {
@@ -292,6 +296,9 @@ impl Session<'_> {
         updater: &Updater<'_>,
     ) -> Result<PhaseEnd> {
         let phase = training.phase;
+        if training.unevaluated && !self.settle(&mut training)? {
+            return Ok(PhaseEnd::Stopped);
+        }
         while training.step < training.total {
             if self.stop.stopped() {
                 return self.stop_here(&mut training);
@@ -299,8 +306,13 @@ impl Session<'_> {
             let (began, tokens) = (Instant::now(), training.window.tokens);
             match self.one_update(&mut training, feed, updater) {
                 Err(EngineError::Host(error)) if self.stop.stopped() && is_cancelled(&error) => {
-                    // A component gave up on the way; nothing of this update was applied.
-                    return self.stop_here(&mut training);
+                    // A component gave up on the way; nothing of this update was applied. Where others
+                    // may have changed their state, the checkpoint before is the last that is exact.
+                    if training.program.stateful.is_empty() {
+                        return self.stop_here(&mut training);
+                    }
+                    self.poll(true)?;
+                    return Ok(PhaseEnd::Stopped);
                 }
                 done => done?,
             }
@@ -309,36 +321,51 @@ impl Session<'_> {
             if let Some(timings) = self.timings {
                 timings.updated(seconds, training.window.tokens - tokens);
             }
-            let last = training.step == training.total;
-            let every = |every: Option<u64>| every.is_some_and(|n| training.step.is_multiple_of(n));
-            let (log, evaluate, save) =
-                (last || every(Some(phase.log_every)), every(phase.evaluate_every), every(phase.save_every));
-            if log {
+            if training.step == training.total || training.step.is_multiple_of(phase.log_every) {
                 self.log(&mut training)?;
-            } else if evaluate || save || self.device == Device::Cpu {
+            } else if self.device == Device::Cpu {
                 self.must_be_finite(&mut training)?;
             }
             self.tell_artifacts(&phase.name, training.step)?;
-            let mut is_better = false;
-            if evaluate || last {
-                is_better = self.evaluate_during(&mut training, last)?;
-                if !last
-                    && phase.patience.is_some_and(|patience| training.without_better > patience.max(1) - 1)
-                {
-                    if training.window.updates > 0 {
-                        self.log(&mut training)?;
-                    }
-                    training.total = training.step;
-                    break;
-                }
+            if !self.settle(&mut training)? {
+                return Ok(PhaseEnd::Stopped);
             }
-            if !last && (is_better || save) {
-                let kind = if is_better { CheckpointKind::Best } else { CheckpointKind::Last };
-                self.save_in_phase(&mut training, kind)?;
-            }
-            self.poll(false)?;
         }
         self.end_phase(&training)
+    }
+
+    /// What comes between updates: evaluations, an early end, checkpoints. False where it was asked to
+    /// stop meanwhile, and a checkpoint is on the disk.
+    fn settle(&mut self, training: &mut Training<'_>) -> Result<bool> {
+        let (phase, step) = (training.phase, training.step);
+        let last = step == training.total;
+        let every = |every: Option<u64>| every.is_some_and(|n| step.is_multiple_of(n));
+        let mut is_better = false;
+        if every(phase.evaluate_every) || last {
+            self.must_be_finite(training)?;
+            match self.evaluate_during(training)? {
+                Some(better) => is_better = better,
+                None => {
+                    training.unevaluated = true;
+                    self.stop_here(training)?;
+                    return Ok(false);
+                }
+            }
+            training.unevaluated = false;
+            if !last && phase.patience.is_some_and(|patience| training.without_better >= patience.max(1)) {
+                if training.window.updates > 0 {
+                    self.log(training)?;
+                }
+                training.total = step;
+                return Ok(true);
+            }
+        }
+        if !last && (is_better || every(phase.save_every)) {
+            let kind = if is_better { CheckpointKind::Best } else { CheckpointKind::Last };
+            self.save_in_phase(training, kind)?;
+        }
+        self.poll(false)?;
+        Ok(true)
     }
 
     fn one_update(
@@ -493,8 +520,9 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Evaluations while a phase runs; whether the phase's metric became better.
-    fn evaluate_during(&mut self, training: &mut Training<'_>, last: bool) -> Result<bool> {
+    /// Evaluations while a phase runs; whether the phase's metric became better. Nothing where it was asked
+    /// to stop meanwhile.
+    fn evaluate_during(&mut self, training: &mut Training<'_>) -> Result<Option<bool>> {
         let (phase, arm) = (training.phase, self.arm);
         let metric = match &phase.best {
             None => None,
@@ -507,12 +535,14 @@ impl Session<'_> {
             decides || (evaluation.during && phase.evaluate_every.is_some())
         };
         for evaluation in arm.evaluations.iter().filter(wanted) {
-            self.evaluate(evaluation, training.autocast, &phase.name, training.step)?;
-        }
-        if !last {
+            // After a stop in the middle, some of them are done.
+            let known = self.known(&evaluation.name, &phase.name, training.step).is_some();
+            if !known && self.evaluate(evaluation, training.autocast, &phase.name, training.step)?.is_none() {
+                return Ok(None);
+            }
             self.must_record()?;
         }
-        let Some(metric) = metric else { return Ok(false) };
+        let Some(metric) = metric else { return Ok(Some(false)) };
         let values = self.known(&metric.evaluation, &phase.name, training.step);
         let value = values.and_then(|values| values.get(&metric.log)).unwrap_or(f64::NAN);
         let higher = metric.higher_is_better.unwrap_or(false);
@@ -528,7 +558,7 @@ impl Session<'_> {
         } else {
             training.without_better += 1;
         }
-        Ok(better)
+        Ok(Some(better))
     }
 
     fn save_in_phase(&mut self, training: &mut Training<'_>, kind: CheckpointKind) -> Result<()> {
@@ -541,6 +571,7 @@ impl Session<'_> {
             best: training.best,
             without_better: training.without_better,
             scaler: training.scaler,
+            unevaluated: training.unevaluated,
         };
         let best = training.best.map(|best| best.step);
         let states = training.optimizer.states();
@@ -595,11 +626,8 @@ impl Training<'_> {
         self.window.from = self.before + saved.step - saved.window.updates.min(saved.step);
         self.best = saved.best;
         self.without_better = saved.without_better;
+        self.unevaluated = saved.unevaluated;
         self.scaler = self.scaler.map(|scaler| saved.scaler.unwrap_or(scaler));
         Ok(())
     }
-}
-
-fn is_cancelled(error: &zoo_host::Error) -> bool {
-    matches!(error, zoo_host::Error::Component(error) if matches!(error.fault, zoo_host::Fault::Cancelled))
 }

@@ -5,8 +5,8 @@ mod common;
 
 use common::{Graph, Run, arm, curve, evaluation, fit, instance, logged, measure, metric, phase};
 use serde_json::json;
-use zoo_engine::ArmOutcome;
-use zoo_record::{CheckpointKind, Event};
+use zoo_engine::{ArmOutcome, PlannedMemory};
+use zoo_record::{CheckpointKind, Collect, Event};
 use zoo_schema::experiment::{Length, Operator, Precision, Share, ValueRef};
 
 #[test]
@@ -285,4 +285,36 @@ fn bfloat16_is_near_float32() {
     for (a, b) in wide.iter().zip(&narrow) {
         assert!((a - b).abs() < 0.05 * a.max(0.1), "{a} and {b}");
     }
+}
+
+#[test]
+fn the_plan_is_held_against_what_was_measured() {
+    let mut training = phase("train", fit(), 3, 16);
+    training.accumulate = 4;
+    let mut arm = arm(vec![training]);
+    arm.evaluations = vec![evaluation("unseen_error", measure(), 4)];
+    let run = Run::new(arm);
+    let (outcome, plain) = run.go();
+    outcome.unwrap();
+    let model = run.model("line");
+    let planned = |part: &str| PlannedMemory { part: part.to_owned(), bytes: 1e6 };
+    let mut collect = Collect::default();
+    run.run_planned(&mut collect, vec![planned("train"), planned("unseen_error")]).unwrap();
+    let measured: Vec<(String, String)> = collect
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::PlanMeasured { what, part, planned, measured, .. } => {
+                assert!(*planned == 1e6 && *measured > 0.0, "{event:?}");
+                Some((what.clone(), part.clone()))
+            }
+            _ => None,
+        })
+        .collect();
+    let pair = |what: &str, part: &str| (what.to_owned(), part.to_owned());
+    let expected =
+        [pair("peak memory of training", "train"), pair("peak memory of evaluation", "unseen_error")];
+    assert_eq!(measured, expected);
+    assert_eq!(model, run.model("line"), "a trial leaves no trace");
+    assert_eq!(curve(&plain, "loss"), curve(&collect.events, "loss"));
 }

@@ -312,7 +312,8 @@ pub struct Phase {
     pub save_every: Option<u64>,
     /// Checkpoints kept beside the best one.
     pub keep: u64,
-    /// Metric by which the best checkpoint is chosen, and by which training may stop early.
+    /// Metric by which the best checkpoint is chosen, and by which training may stop early. The phase ends
+    /// with the parameters of its best checkpoint.
     pub best: Option<String>,
     /// Evaluations without a better value after which the phase ends.
     pub patience: Option<u64>,

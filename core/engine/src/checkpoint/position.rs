@@ -35,6 +35,8 @@ pub(crate) struct InPhase {
     /// Evaluations since then.
     pub(crate) without_better: u64,
     pub(crate) scaler: Option<Scaler>,
+    /// It was stopped in the middle of the evaluations of this step, which are to be completed.
+    pub(crate) unevaluated: bool,
 }
 
 /// The best value of a phase's metric.

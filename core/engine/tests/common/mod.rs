@@ -4,7 +4,7 @@
 use serde_json::{Map, Value as Json, json};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use zoo_engine::{ArmJob, ArmOutcome, Result, StopFlag, run_arm};
+use zoo_engine::{ArmJob, ArmOutcome, PlannedMemory, Result, StopFlag, run_arm};
 use zoo_host::{LocalEnvironment, PluginPath, Registry};
 use zoo_record::{Collect, Event, RunDir, Sink, StepLogged};
 use zoo_schema::experiment::{
@@ -239,6 +239,11 @@ impl Run {
         self.run_in(&self.dir(), sink, stop, resume)
     }
 
+    /// With predictions of memory.
+    pub fn run_planned(&self, sink: &mut dyn Sink, planned: Vec<PlannedMemory>) -> Result<ArmOutcome> {
+        self.run_all(&self.dir(), sink, &StopFlag::new(), false, planned)
+    }
+
     /// In another run directory.
     pub fn run_in(
         &self,
@@ -246,6 +251,17 @@ impl Run {
         sink: &mut dyn Sink,
         stop: &StopFlag,
         resume: bool,
+    ) -> Result<ArmOutcome> {
+        self.run_all(run_dir, sink, stop, resume, Vec::new())
+    }
+
+    fn run_all(
+        &self,
+        run_dir: &RunDir,
+        sink: &mut dyn Sink,
+        stop: &StopFlag,
+        resume: bool,
+        planned: Vec<PlannedMemory>,
     ) -> Result<ArmOutcome> {
         // libtorch has one random stream for the whole process: arms run one after the other.
         static ONE: Mutex<()> = Mutex::new(());
@@ -263,7 +279,7 @@ impl Run {
             sink,
             stop,
             resume,
-            planned: Vec::new(),
+            planned,
             paranoid: false,
             phases: None,
             timings: None,
