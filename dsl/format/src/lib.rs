@@ -143,8 +143,13 @@ impl<'a> Formatter<'a> {
         if next < self.tree.tokens.len() && self.kind(next).is_comment() {
             end = next + 1;
         }
+        // Carriage returns would become part of the line breaks after them.
         let text: String = (start..end)
-            .map(|token| if self.kind(token) == TokenKind::Newline { "\n" } else { self.slice(token) })
+            .map(|token| match self.kind(token) {
+                TokenKind::Newline => "\n".to_owned(),
+                TokenKind::Space => self.slice(token).replace('\r', " "),
+                _ => self.slice(token).to_owned(),
+            })
             .collect();
         self.lines.push(Line::Verbatim(text));
         end

@@ -77,3 +77,8 @@ fn signs_stand_as_they_are_written_elsewhere() {
          over 5 seeds paired at 95% confidence\n  x = {a: 1, b: []}\n}\n",
     );
 }
+
+#[test]
+fn carriage_returns_are_spaces() {
+    assert_eq!(format("mlm 1\r\r\nx = ( // c\r\r\r\n\ry\r"), "mlm 1\nx = ( // c  \n y\n");
+}
