@@ -1,6 +1,9 @@
 //! Contrastive learning: objectives that pull the views of an example together and push other
 //! examples away, poolers that make one vector of a sequence, and what is measured of the vectors.
 
+// The documentation of components is the user's reference: `[B, T]` is a shape and `<mask>` a token.
+#![allow(rustdoc::broken_intra_doc_links, rustdoc::invalid_html_tags)]
+
 mod alignment;
 mod cosine;
 mod info_nce;

@@ -1,5 +1,8 @@
 //! Metrics over evaluation batches.
 
+// The documentation of components is the user's reference: `[B, T]` is a shape and `<mask>` a token.
+#![allow(rustdoc::broken_intra_doc_links, rustdoc::invalid_html_tags)]
+
 mod accuracy;
 mod auc;
 mod correlation;

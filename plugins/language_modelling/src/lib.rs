@@ -3,6 +3,9 @@
 //! The arithmetic of each component stands in a method or function apart from the ports, for tests and
 //! for other plugins.
 
+// The documentation of components is the user's reference: `[B, T]` is a shape and `<mask>` a token.
+#![allow(rustdoc::broken_intra_doc_links, rustdoc::invalid_html_tags)]
+
 mod cross_entropy;
 mod replaced;
 pub mod sample;

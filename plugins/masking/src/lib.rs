@@ -1,5 +1,8 @@
 //! Maskers of token ids and augmenters of texts, on loader threads, each row by its own randomness.
 
+// The documentation of components is the user's reference: `[B, T]` is a shape and `<mask>` a token.
+#![allow(rustdoc::broken_intra_doc_links, rustdoc::invalid_html_tags)]
+
 mod char_span;
 pub mod random_tokens;
 mod span;

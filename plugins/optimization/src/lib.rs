@@ -5,6 +5,9 @@
 //! values and states in place. The arithmetic of each stands in a method `update`, apart from the
 //! ports, for tests and for other plugins.
 
+// The documentation of components is the user's reference: `[B, T]` is a shape and `<mask>` a token.
+#![allow(rustdoc::broken_intra_doc_links, rustdoc::invalid_html_tags)]
+
 mod adafactor;
 mod adamw;
 pub mod groups;

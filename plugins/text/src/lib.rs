@@ -6,6 +6,9 @@
 //!   [`WordTokenizer`], the words of a source; [`PretrainedTokenizer`].
 //! * Rows of tokens: [`Packed`], [`TwoSegments`], [`Tokenized`], made once for a source and a tokenizer.
 
+// The documentation of components is the user's reference: `[B, T]` is a shape and `<mask>` a token.
+#![allow(rustdoc::broken_intra_doc_links, rustdoc::invalid_html_tags)]
+
 mod csv;
 mod file;
 mod files;

@@ -1,6 +1,9 @@
 //! Transformer encoders (Vaswani et al., 2017; Devlin et al., 2019) with the parameter names of
 //! Hugging Face checkpoints.
 
+// The documentation of components is the user's reference: `[B, T]` is a shape and `<mask>` a token.
+#![allow(rustdoc::broken_intra_doc_links, rustdoc::invalid_html_tags)]
+
 mod attention;
 mod electra;
 mod encoder;

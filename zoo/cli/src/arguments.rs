@@ -1,5 +1,8 @@
 //! What can be typed.
 
+// Comments are the help text, where `[repeatable]` is no link.
+#![allow(rustdoc::broken_intra_doc_links)]
+
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{Args, ColorChoice, Parser, Subcommand};

@@ -8,7 +8,7 @@
 //! assert!(report.passed(), "{report}");
 //! ```
 //!
-//! [`test`] loads a built plugin as the engine does, makes every component from its own first
+//! [`test`](fn@test) loads a built plugin as the engine does, makes every component from its own first
 //! example (with sizes made small), makes inputs up from the schema, and looks at what comes out;
 //! [`CHECKS`] lists what is demanded. What a schema does not tell, it guesses: names of ports with
 //! `mask` in them take 0 and 1, `positions` are places in a batch of sequences, other integers are
