@@ -47,7 +47,7 @@ fn the_recipe_is_shown_as_it_is() {
 
 #[test]
 fn every_link_leads_somewhere() {
-    for page in ["README.md", "ARCHITECTURE.md", "DESIGN.md", "CONTRIBUTING.md", "CHANGELOG.md"] {
+    for page in ["README.md", "ARCHITECTURE.md", "DESIGN.md", "ABI.md", "CONTRIBUTING.md", "CHANGELOG.md"] {
         let page_text = text(page);
         for (at, _) in page_text.match_indices("](") {
             let target = page_text[at + 2..].split(')').next().unwrap();
