@@ -394,6 +394,18 @@ pub enum WeightsFault {
         /// What is wrong.
         reason: String,
     },
+    /// What `torch.save` writes, which can run any program when it is opened.
+    #[error(
+        "{} is a pickle, which can run any program when it is opened, and is not read; convert it once: \
+         python -c \"import torch; from safetensors.torch import save_file; \
+         save_file({{k: v.clone().contiguous() for k, v in torch.load('{}', weights_only=True).items()}}, 'model.safetensors')\"",
+        path.display(),
+        path.file_name().unwrap_or_default().display()
+    )]
+    Pickle {
+        /// The file.
+        path: PathBuf,
+    },
     /// Parameters that are not in it.
     #[error("{} of its parameters {} not in the weights: {}", missing.len(), if missing.len() == 1 { "is" } else { "are" }, list_missing(missing))]
     Missing {

@@ -13,8 +13,7 @@ use tch::{Kind, Tensor};
 const HEADER_LIMIT: u64 = 100 << 20;
 
 /// Tensors that older exports hold or lack without meaning: index ranges that models compute.
-const IGNORABLE: [&str; 4] =
-    ["position_ids", "token_type_ids", "relative_position_index", "rotary_emb.inv_freq"];
+const IGNORABLE: [&str; 4] = ["position_ids", "token_type_ids", "relative_position_index", "inv_freq"];
 
 /// Whether a tensor may be missing or left over.
 pub(crate) fn ignorable(name: &str) -> bool {
@@ -90,6 +89,14 @@ impl Shard {
     }
 }
 
+/// Whether the file is what `torch.save` writes: by its name, or by how a zip file or a pickle begins.
+fn pickled(path: &Path) -> bool {
+    let named = path.extension().is_some_and(|e| ["bin", "pt", "pth", "ckpt"].iter().any(|x| e == *x));
+    let mut head = [0_u8; 4];
+    let zipped = File::open(path).and_then(|mut f| f.read_exact(&mut head)).is_ok() && head == *b"PK\x03\x04";
+    named || zipped
+}
+
 fn kind_of(dtype: Dtype) -> Option<Kind> {
     Some(match dtype {
         Dtype::BOOL => Kind::Bool,
@@ -132,11 +139,19 @@ impl Checkpoint {
             if !file.exists() {
                 file = path.join("model.safetensors.index.json");
             }
+            for pickle in ["pytorch_model.bin", "pytorch_model.bin.index.json"] {
+                if !file.exists() && path.join(pickle).exists() {
+                    return Err(WeightsFault::Pickle { path: path.join(pickle) });
+                }
+            }
             if !file.exists() {
                 return Err(fail(
                     "the folder has neither model.safetensors nor model.safetensors.index.json".to_owned(),
                 ));
             }
+        }
+        if pickled(&file) {
+            return Err(WeightsFault::Pickle { path: file });
         }
         let mut shards = Vec::new();
         if file.extension().is_some_and(|e| e == "json") {

@@ -179,6 +179,29 @@ fn damaged_files_are_errors() {
     assert!(from(folder.path().parent().unwrap()).error.contains("has neither model.safetensors nor"));
 }
 
+#[test]
+fn a_pickle_is_refused_with_the_way_to_convert_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pytorch_model.bin");
+    std::fs::write(&path, b"PK\x03\x04").unwrap();
+    for weights in [folder.path(), &path] {
+        let text = from(weights).error;
+        assert!(
+            text.contains("pytorch_model.bin is a pickle") && text.contains("torch.load('pytorch_model.bin'"),
+            "{text}"
+        );
+    }
+    // A zip file under another name.
+    let other = folder.path().join("model.safetensors");
+    std::fs::write(&other, b"PK\x03\x04").unwrap();
+    assert!(from(&other).error.contains("is a pickle"));
+    // Beside a safe file it does not matter.
+    let mut all = NAMES.to_vec();
+    all.push(("net.steps", &[1]));
+    checkpoint(&other, &all);
+    assert_eq!(from(folder.path()).error, "");
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig { cases: 300, failure_persistence: None, ..Default::default() })]
 

@@ -49,6 +49,10 @@ fn options(folder: &Path) -> Options {
     }
     std::fs::write(folder.join("pairs.tsv"), pairs).unwrap();
     std::fs::write(folder.join("reviews.jsonl"), reviews).unwrap();
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/checkpoints/tests/golden");
+    for (model, name) in [("bert_mlm", "bert"), ("gpt2_clm", "gpt2"), ("electra_discriminator", "electra")] {
+        std::fs::copy(models.join(model).join("config.json"), folder.join(format!("{name}.json"))).unwrap();
+    }
     Options {
         plugins: first_party().iter().map(|n| built(n)).collect(),
         surroundings: include_str!("surroundings.mlm").to_owned(),
@@ -84,6 +88,8 @@ fn every_first_party_plugin_conforms() {
         for check in report.checks.iter().filter(|c| matches!(c.check, "splits" | "create" | "shapes")) {
             if let Outcome::Skipped(reason) = &check.outcome
                 && !reason.contains("an adapter is called by the model")
+                // Keys and values that are made up are refused; the plugin's own tests have real ones.
+                && !reason.contains("the cache has")
                 && !check.component.as_deref().is_some_and(|c| NEEDS_FILES.contains(&c))
             {
                 wrong +=

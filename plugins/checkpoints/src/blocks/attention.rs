@@ -1,0 +1,244 @@
+//! Self-attention with grouped queries, rotary positions, windows, soft caps and a cache.
+
+use crate::blocks::disentangled::{Disentangled, DisentangledSpecification};
+use crate::blocks::mask::{Masking, Reach};
+use crate::blocks::norm::{Norm, NormSpecification};
+use crate::blocks::pass::Pass;
+use crate::blocks::projection::{Projection, Style};
+use zoo_plugin::prelude::*;
+
+/// Names of the projections of queries, keys and values.
+#[derive(Clone, Copy, Debug)]
+pub enum Inputs {
+    /// One map each.
+    Separate {
+        /// Of queries.
+        query: &'static str,
+        /// Of keys.
+        key: &'static str,
+        /// Of values.
+        value: &'static str,
+    },
+    /// One map for all three, one after the other.
+    Fused(&'static str),
+}
+
+/// A normalisation of the queries and keys of each head.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadNorms {
+    /// Name for queries.
+    pub query: &'static str,
+    /// Name for keys.
+    pub key: &'static str,
+    /// Which.
+    pub norm: NormSpecification,
+}
+
+/// One attention block.
+#[derive(Clone, Copy, Debug)]
+pub struct AttentionSpecification {
+    /// Size of the states.
+    pub hidden: i64,
+    /// Heads of queries.
+    pub heads: i64,
+    /// Heads of keys and values; divides `heads`.
+    pub key_heads: i64,
+    /// Size of one head.
+    pub head: i64,
+    /// Queries, keys and values.
+    pub inputs: Inputs,
+    /// Whether those three have a bias.
+    pub inputs_bias: bool,
+    /// Name of the output projection.
+    pub output: &'static str,
+    /// How linear maps are stored; its bias is the output's.
+    pub style: Style,
+    /// Normalisation of queries and keys.
+    pub head_norms: Option<HeadNorms>,
+    /// Factor of the scores.
+    pub scale: f64,
+    /// c, where scores s become c tanh(s / c).
+    pub soft_cap: Option<f64>,
+    /// Which of the specification's rotary embeddings turns queries and keys.
+    pub rotary: Option<usize>,
+    /// Who is seen.
+    pub reach: Reach,
+    /// Relative positions of DeBERTa.
+    pub disentangled: Option<DisentangledSpecification>,
+    /// Dropout of the attention probabilities.
+    pub dropout: f64,
+}
+
+#[derive(Debug)]
+enum InputProjections {
+    Separate(Projection, Projection, Projection),
+    Fused(Projection),
+}
+
+/// Attention with its parameters.
+#[derive(Debug)]
+pub struct Attention {
+    specification: AttentionSpecification,
+    inputs: InputProjections,
+    output: Projection,
+    head_norms: Option<(Norm, Norm)>,
+    disentangled: Option<Disentangled>,
+    layer: usize,
+    site: String,
+}
+
+impl Attention {
+    /// Parameters below `path`; `layer` is its number, for the cache and the names of sites.
+    ///
+    /// # Errors
+    /// Sizes that do not fit each other, and the host's errors.
+    pub fn new(cx: &mut Build<'_>, path: &str, layer: usize, s: &AttentionSpecification) -> Result<Self> {
+        if s.heads % s.key_heads != 0 {
+            return Err(Error::new(format!(
+                "{} heads of keys do not divide {} heads of queries",
+                s.key_heads, s.heads
+            )));
+        }
+        let (queries, keys) = (s.heads * s.head, s.key_heads * s.head);
+        let style = s.style.biased(s.inputs_bias);
+        let mut map =
+            |name: &str, size: i64| Projection::new(cx, &format!("{path}.{name}"), s.hidden, size, style);
+        let inputs = match s.inputs {
+            Inputs::Separate { query, key, value } => {
+                InputProjections::Separate(map(query, queries)?, map(key, keys)?, map(value, keys)?)
+            }
+            Inputs::Fused(name) => InputProjections::Fused(map(name, queries + 2 * keys)?),
+        };
+        let head_norms = match s.head_norms {
+            Some(norms) => Some((
+                Norm::new(cx, &format!("{path}.{}", norms.query), s.head, norms.norm)?,
+                Norm::new(cx, &format!("{path}.{}", norms.key), s.head, norms.norm)?,
+            )),
+            None => None,
+        };
+        let disentangled = match &s.disentangled {
+            Some(inner) => Some(Disentangled::new(cx, path, s, *inner)?),
+            None => None,
+        };
+        let output = Projection::new(cx, &format!("{path}.{}", s.output), queries, s.hidden, s.style)?;
+        let site = format!("layers.{layer}.attention");
+        Ok(Self { specification: *s, inputs, output, head_norms, disentangled, layer, site })
+    }
+
+    fn split(&self, x: &Tensor, heads: i64) -> Result<Tensor> {
+        let (batch, length, _) = x.size3()?;
+        Ok(x.f_view([batch, length, heads, self.specification.head])?.f_transpose(1, 2)?)
+    }
+
+    /// Queries, keys and values of x [B, T, hidden], each [B, heads, T, head].
+    fn inputs(&self, x: &Tensor, cx: &Call<'_>) -> Result<[Tensor; 3]> {
+        let s = &self.specification;
+        let site = |part: &str, y: Tensor| cx.site(&format!("{}.{part}", self.site), x, y);
+        let (query, key, value) = match &self.inputs {
+            InputProjections::Separate(query, key, value) => (
+                site("query", query.forward(x)?)?,
+                site("key", key.forward(x)?)?,
+                site("value", value.forward(x)?)?,
+            ),
+            InputProjections::Fused(all) => {
+                let (queries, keys) = (s.heads * s.head, s.key_heads * s.head);
+                let y = site("query_key_value", all.forward(x)?)?;
+                (
+                    y.f_narrow(-1, 0, queries)?,
+                    y.f_narrow(-1, queries, keys)?,
+                    y.f_narrow(-1, queries + keys, keys)?,
+                )
+            }
+        };
+        Ok([self.split(&query, s.heads)?, self.split(&key, s.key_heads)?, self.split(&value, s.key_heads)?])
+    }
+
+    /// x [B, T, hidden] to the same shape.
+    ///
+    /// # Errors
+    /// libtorch's, and those of adapters.
+    pub fn forward(&self, x: &Tensor, pass: &mut Pass<'_, '_>) -> Result<Tensor> {
+        let s = &self.specification;
+        let (batch, length, _) = x.size3()?;
+        let [mut query, mut key, mut value] = self.inputs(x, pass.cx)?;
+        if let Some((query_norm, key_norm)) = &self.head_norms {
+            (query, key) = (query_norm.forward(&query)?, key_norm.forward(&key)?);
+        }
+        if let Some(rotation) = s.rotary.and_then(|i| pass.rotations.get(i)) {
+            (query, key) = (rotation.apply(&query)?, rotation.apply(&key)?);
+        }
+        if let [old_key, old_value] = pass.past.tensors.get(2 * self.layer..2 * self.layer + 2).unwrap_or(&[])
+        {
+            key = Tensor::f_cat(&[old_key, &key], 2)?;
+            value = Tensor::f_cat(&[old_value, &value], 2)?;
+        }
+        if let Some(kept) = &mut pass.kept {
+            kept.tensors.extend([key.shallow_clone(), value.shallow_clone()]);
+        }
+        let rate = if pass.cx.training() { s.dropout } else { 0.0 };
+        let context = if s.soft_cap.is_some() || self.disentangled.is_some() {
+            self.explicit(&query, &key, &value, rate, pass)?
+        } else {
+            let masking = pass.masks.get(s.reach)?;
+            let (mask, causal) = match &masking {
+                Masking::All => (None, false),
+                Masking::Causal => (None, true),
+                Masking::Added(mask) => (Some(mask), false),
+            };
+            let grouped = s.heads != s.key_heads;
+            Tensor::f_scaled_dot_product_attention(
+                &query, &key, &value, mask, rate, causal, s.scale, grouped,
+            )?
+        };
+        let context = context.f_transpose(1, 2)?.f_reshape([batch, length, s.heads * s.head])?;
+        let y = self.output.forward(&context)?;
+        pass.cx.site(&format!("{}.output", self.site), &context, y)
+    }
+
+    /// Attention whose scores are changed before the softmax, which the fused kernels cannot do.
+    fn explicit(
+        &self,
+        query: &Tensor,
+        key: &Tensor,
+        value: &Tensor,
+        rate: f64,
+        pass: &mut Pass<'_, '_>,
+    ) -> Result<Tensor> {
+        let s = &self.specification;
+        let (key, value) = if s.heads == s.key_heads {
+            (key.shallow_clone(), value.shallow_clone())
+        } else {
+            let times = s.heads / s.key_heads;
+            let repeat = |t: &Tensor| t.f_repeat_interleave_self_int(times, 1, None);
+            (repeat(key)?, repeat(value)?)
+        };
+        let mut scores = query.f_matmul(&key.f_transpose(-2, -1)?)?.f_mul_scalar(s.scale)?;
+        if let (Some(disentangled), Some(relations), InputProjections::Separate(queries, keys, _)) =
+            (&self.disentangled, &pass.relations, &self.inputs)
+        {
+            let shared = (queries, keys);
+            scores = scores.f_add(&disentangled.bias(query, &key, relations, shared, pass.cx)?)?;
+        }
+        if let Some(cap) = s.soft_cap {
+            scores = scores.f_div_scalar(cap)?.f_tanh()?.f_mul_scalar(cap)?;
+        }
+        let added = match (&pass.relations, pass.masks.tokens()) {
+            // DeBERTa also hides everything from padding.
+            (Some(_), Some(tokens)) => {
+                let column = tokens.f_unsqueeze(1)?.f_unsqueeze(-1)?;
+                Some(pass.masks.added(&pass.masks.pairs(s.reach)?.f_logical_and(&column)?)?)
+            }
+            _ => match pass.masks.get(s.reach)? {
+                Masking::All => None,
+                Masking::Causal => Some(pass.masks.added(&pass.masks.pairs(s.reach)?)?),
+                Masking::Added(mask) => Some(mask),
+            },
+        };
+        if let Some(added) = added {
+            scores = scores.f_add(&added)?;
+        }
+        let shares = scores.f_softmax(-1, Kind::Float)?.f_to_kind(value.kind())?;
+        let shares = if rate > 0.0 { shares.f_dropout(rate, true)? } else { shares };
+        Ok(shares.f_matmul(&value)?)
+    }
+}

@@ -1,0 +1,148 @@
+//! One layer: attention and feed-forward with residual sums and norms.
+
+use crate::blocks::attention::{Attention, AttentionSpecification};
+use crate::blocks::feed_forward::{FeedForward, FeedForwardSpecification};
+use crate::blocks::norm::{Norm, NormSpecification};
+use crate::blocks::pass::Pass;
+use zoo_plugin::prelude::*;
+
+/// Where norms stand, by name.
+#[derive(Clone, Copy, Debug)]
+pub enum Placement {
+    /// norm(x + f(x)), as in the original transformer.
+    After {
+        /// After attention.
+        attention: &'static str,
+        /// After the feed-forward block.
+        feed_forward: &'static str,
+    },
+    /// x + f(norm(x)).
+    Before {
+        /// Before attention; none in ModernBERT's first layer.
+        attention: Option<&'static str>,
+        /// Before the feed-forward block.
+        feed_forward: &'static str,
+    },
+    /// x + norm(f(norm(x))).
+    Around {
+        /// Before and after attention.
+        attention: [&'static str; 2],
+        /// Before and after the feed-forward block.
+        feed_forward: [&'static str; 2],
+    },
+    /// x + attention(norm(x)) + feed_forward(norm(x)).
+    Parallel {
+        /// Before both.
+        norm: &'static str,
+    },
+}
+
+/// One layer.
+#[derive(Clone, Copy, Debug)]
+pub struct LayerSpecification {
+    /// Attention.
+    pub attention: AttentionSpecification,
+    /// Feed-forward block.
+    pub feed_forward: FeedForwardSpecification,
+    /// Where norms stand.
+    pub placement: Placement,
+    /// Which norms.
+    pub norm: NormSpecification,
+    /// Dropout of what attention adds.
+    pub attention_output_dropout: f64,
+    /// Dropout of what the feed-forward block adds.
+    pub dropout: f64,
+}
+
+#[derive(Debug, Default)]
+struct Norms {
+    before_attention: Option<Norm>,
+    after_attention: Option<Norm>,
+    before_feed_forward: Option<Norm>,
+    after_feed_forward: Option<Norm>,
+}
+
+/// A layer with its parameters.
+#[derive(Debug)]
+pub struct Layer {
+    placement: Placement,
+    attention: Attention,
+    feed_forward: FeedForward,
+    norms: Norms,
+    attention_output_dropout: f64,
+    dropout: f64,
+}
+
+fn normal(norm: Option<&Norm>, x: &Tensor) -> Result<Tensor> {
+    norm.map_or_else(|| Ok(x.shallow_clone()), |norm| norm.forward(x))
+}
+
+impl Layer {
+    /// Parameters below `path`; `number` counts from 0.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn new(cx: &mut Build<'_>, path: &str, number: usize, s: &LayerSpecification) -> Result<Self> {
+        let attention = Attention::new(cx, path, number, &s.attention)?;
+        let feed_forward = FeedForward::new(cx, path, number, &s.feed_forward)?;
+        let mut norm =
+            |name: &str| Norm::new(cx, &format!("{path}.{name}"), s.attention.hidden, s.norm).map(Some);
+        let mut norms = Norms::default();
+        match s.placement {
+            Placement::After { attention, feed_forward } => {
+                norms.after_attention = norm(attention)?;
+                norms.after_feed_forward = norm(feed_forward)?;
+            }
+            Placement::Before { attention, feed_forward } => {
+                if let Some(attention) = attention {
+                    norms.before_attention = norm(attention)?;
+                }
+                norms.before_feed_forward = norm(feed_forward)?;
+            }
+            Placement::Around { attention, feed_forward } => {
+                norms.before_attention = norm(attention[0])?;
+                norms.after_attention = norm(attention[1])?;
+                norms.before_feed_forward = norm(feed_forward[0])?;
+                norms.after_feed_forward = norm(feed_forward[1])?;
+            }
+            Placement::Parallel { norm: name } => norms.before_attention = norm(name)?,
+        }
+        Ok(Self {
+            placement: s.placement,
+            attention,
+            feed_forward,
+            norms,
+            attention_output_dropout: s.attention_output_dropout,
+            dropout: s.dropout,
+        })
+    }
+
+    /// x [B, T, hidden] to the same shape.
+    ///
+    /// # Errors
+    /// libtorch's, and those of adapters.
+    pub fn forward(&self, x: &Tensor, pass: &mut Pass<'_, '_>) -> Result<Tensor> {
+        let norms = &self.norms;
+        let start = normal(norms.before_attention.as_ref(), x)?;
+        let attended = self.attention.forward(&start, pass)?;
+        let attended = dropout(attended, self.attention_output_dropout, pass.cx)?;
+        match self.placement {
+            Placement::After { .. } => {
+                let x = normal(norms.after_attention.as_ref(), &attended.f_add(x)?)?;
+                let y = dropout(self.feed_forward.forward(&x, pass.cx)?, self.dropout, pass.cx)?;
+                normal(norms.after_feed_forward.as_ref(), &y.f_add(&x)?)
+            }
+            Placement::Before { .. } | Placement::Around { .. } => {
+                let x = normal(norms.after_attention.as_ref(), &attended)?.f_add(x)?;
+                let y =
+                    self.feed_forward.forward(&normal(norms.before_feed_forward.as_ref(), &x)?, pass.cx)?;
+                let y = dropout(y, self.dropout, pass.cx)?;
+                Ok(normal(norms.after_feed_forward.as_ref(), &y)?.f_add(&x)?)
+            }
+            Placement::Parallel { .. } => {
+                let y = dropout(self.feed_forward.forward(&start, pass.cx)?, self.dropout, pass.cx)?;
+                Ok(attended.f_add(&y)?.f_add(x)?)
+            }
+        }
+    }
+}

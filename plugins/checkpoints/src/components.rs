@@ -1,0 +1,446 @@
+//! The components: one for each head.
+
+use crate::blocks::embeddings::TextInputs;
+use crate::blocks::heads::{ClassesHead, Transform, VocabularyHead};
+use crate::blocks::pass::Cache;
+use crate::blocks::projection::Projection;
+use crate::config::Config;
+use crate::families;
+use crate::model::{Answer, Request, Stack};
+use crate::specification::{Overrides, Specification};
+use zoo_plugin::prelude::*;
+
+/// Declares a component over the parameters that every text model has.
+macro_rules! checkpoint_component {
+    ($(#[$attribute:meta])* $visibility:vis struct $name:ident { $($fields:tt)* }) => {
+        $(#[$attribute])*
+        $visibility struct $name {
+            /// The `config.json`, or the folder that has one.
+            #[param(kind = "asset")]
+            pub config: String,
+            /// Dropout of embeddings, residual branches and heads; that of the configuration, when
+            /// absent.
+            #[param(range = "[0%, 100%)", kind = "fraction")]
+            pub dropout: Option<f64>,
+            /// Dropout of attention probabilities; that of the configuration, when absent.
+            #[param(range = "[0%, 100%)", kind = "fraction")]
+            pub attention_dropout: Option<f64>,
+            /// `causal` or `bidirectional`: one for all layers, or one each; the family's own way,
+            /// when absent.
+            #[param(kind = "list[text]")]
+            pub attention: Option<Vec<String>>,
+            $($fields)*
+        }
+
+        impl $name {
+            fn specification(&self, cx: &mut Build<'_>) -> Result<Specification> {
+                let path = cx.asset(&self.config).map_err(|e| e.at("config"))?;
+                let config = Config::read(&path).map_err(|e| e.at("config"))?;
+                families::text(&config).map_err(|e| if e.at.is_empty() { e.at("config") } else { e })?.changed(
+                    Overrides {
+                        dropout: self.dropout,
+                        attention_dropout: self.attention_dropout,
+                        attention: self.attention.as_deref(),
+                    },
+                )
+            }
+        }
+    };
+}
+
+fn request(cx: &Call<'_>) -> Request {
+    Request { states: cx.wants("hidden_states"), ..Request::default() }
+}
+
+/// The rows at flat places b T + t, or all of them: [B, T, hidden] to [M, hidden].
+fn rows(hidden: &Tensor, positions: Option<&Tensor>) -> Result<Tensor> {
+    let flat = hidden.f_reshape([-1, hidden.size3()?.2])?;
+    match positions {
+        Some(positions) => Ok(flat.f_index_select(0, positions)?),
+        None => Ok(flat),
+    }
+}
+
+checkpoint_component! {
+    /// The base model of a hub checkpoint: token ids to states.
+    ///
+    /// Families are bert, roberta, xlm-roberta, camembert, electra, esm, modernbert, deberta-v2, gpt2,
+    /// llama, mistral, qwen2, qwen3, gemma2 and phi; `config.json` says which. Weights come from the
+    /// declaration's `weights`.
+    ///
+    /// # Example
+    /// ```mlm
+    /// model encoder = checkpoint.encoder(config: "file:bert.json")
+    /// ```
+    #[component(
+        architecture,
+        name = "checkpoint.encoder",
+        inputs(
+            ids: "int[B, T]" = "token ids",
+            attention_mask: "int[B, T]"? = "1 for tokens, 0 for padding; all ones, when absent",
+            segment_ids: "int[B, T]"? = "segment of each token; all zero, when absent",
+        ),
+        outputs(
+            hidden: "float[B, T, hidden]" = "states of the last layer",
+            pooled: "float[B, hidden]"? = "the pooler's vector of each text, where `pooler` is set",
+            hidden_states: "float[B, T, hidden]"* = "embeddings, then each layer's states",
+        ),
+        parameters,
+        random,
+    )]
+    pub struct Encoder {
+        /// Whether the checkpoint's pooler is loaded too.
+        #[param(default = false)]
+        pub pooler: bool,
+    }
+}
+
+impl Component for Encoder {
+    type State = (Stack, Option<Transform>);
+
+    fn build(&self, cx: &mut Build<'_>) -> Result<Self::State> {
+        let specification = self.specification(cx)?;
+        let stack = Stack::new(cx, "", &specification)?;
+        let pooler = if self.pooler {
+            let pooler = specification.needed(specification.pooler.as_ref(), "pooler")?;
+            Some(Transform::new(cx, "", specification.hidden, pooler)?)
+        } else {
+            None
+        };
+        Ok((stack, pooler))
+    }
+
+    fn call(
+        &self,
+        (stack, pooler): &Self::State,
+        x: EncoderInputs<'_>,
+        cx: &mut Call<'_>,
+    ) -> Result<EncoderOutputs> {
+        let text = TextInputs {
+            ids: x.ids,
+            attention_mask: x.attention_mask,
+            segments: x.segment_ids,
+            positions: None,
+        };
+        let Answer { hidden, states, .. } = stack.forward(&text, request(cx), cx)?;
+        let pooled = match pooler {
+            Some(pooler) if cx.wants("pooled") => Some(pooler.forward(&hidden.f_select(1, 0)?)?),
+            _ => None,
+        };
+        Ok(EncoderOutputs { hidden, pooled, hidden_states: states })
+    }
+}
+
+checkpoint_component! {
+    /// A masked language model of a hub checkpoint: scores of token ids at masked places.
+    ///
+    /// Families are bert, roberta, xlm-roberta, camembert, electra, esm, modernbert and deberta-v2.
+    /// Scores are computed at `positions` alone.
+    ///
+    /// # Example
+    /// ```mlm
+    /// model bert = checkpoint.masked_lm(config: "file:bert.json")
+    /// ```
+    #[component(
+        architecture,
+        name = "checkpoint.masked_lm",
+        inputs(
+            ids: "int[B, T]" = "token ids",
+            attention_mask: "int[B, T]"? = "1 for tokens, 0 for padding; all ones, when absent",
+            segment_ids: "int[B, T]"? = "segment of each token; all zero, when absent",
+            positions: "int[M]"? = "flat places b * T + t to score; every token, when absent",
+        ),
+        outputs(
+            hidden: "float[B, T, hidden]"? = "states of the last layer",
+            logits: "float[M, vocabulary]"? = "scores of every token id at the positions",
+            hidden_states: "float[B, T, hidden]"* = "embeddings, then each layer's states",
+        ),
+        parameters,
+        random,
+    )]
+    pub struct MaskedLm {}
+}
+
+fn vocabulary_head(cx: &mut Build<'_>, s: &Specification) -> Result<VocabularyHead> {
+    let (head, _) = s.needed(s.vocabulary.as_ref(), "head over the vocabulary")?;
+    let init = Init::Normal { mean: 0.0, std: s.deviation };
+    VocabularyHead::new(cx, s.hidden, s.embeddings.vocabulary, init, head)
+}
+
+impl Component for MaskedLm {
+    type State = (Stack, VocabularyHead);
+
+    fn build(&self, cx: &mut Build<'_>) -> Result<Self::State> {
+        let specification = self.specification(cx)?;
+        let stack = Stack::new(cx, specification.prefix, &specification)?;
+        Ok((stack, vocabulary_head(cx, &specification)?))
+    }
+
+    fn call(
+        &self,
+        (stack, head): &Self::State,
+        x: MaskedLmInputs<'_>,
+        cx: &mut Call<'_>,
+    ) -> Result<MaskedLmOutputs> {
+        let text = TextInputs {
+            ids: x.ids,
+            attention_mask: x.attention_mask,
+            segments: x.segment_ids,
+            positions: None,
+        };
+        let Answer { hidden, states, .. } = stack.forward(&text, request(cx), cx)?;
+        let logits = if cx.wants("logits") {
+            Some(head.forward(&rows(&hidden, x.positions)?, stack.words())?)
+        } else {
+            None
+        };
+        Ok(MaskedLmOutputs { hidden: Some(hidden), logits, hidden_states: states })
+    }
+}
+
+checkpoint_component! {
+    /// A causal language model of a hub checkpoint: scores of the next token.
+    ///
+    /// Families are gpt2, llama, mistral, qwen2, qwen3, gemma2 and phi. The outputs `cache`, given back
+    /// as `past`, spare computing earlier tokens again.
+    ///
+    /// # Example
+    /// ```mlm
+    /// model gpt = checkpoint.causal_lm(config: "file:gpt2.json")
+    /// ```
+    #[component(
+        architecture,
+        name = "checkpoint.causal_lm",
+        inputs(
+            ids: "int[B, T]" = "token ids",
+            attention_mask: "int[B, S]"? = "1 for tokens, 0 for padding, over those of the past and T more; all ones, when absent",
+            position_ids: "int[B, T]"? = "position of each token; counted from the past's end, when absent",
+            past: "float[B, G, P, size]"* = "keys and values of earlier tokens, as an earlier call gave them in `cache`",
+        ),
+        outputs(
+            hidden: "float[B, T, hidden]"? = "states of the last layer",
+            logits: "float[B, T, vocabulary]"? = "scores of the token after each",
+            hidden_states: "float[B, T, hidden]"* = "embeddings, then each layer's states",
+            cache: "float[B, G, S, size]"* = "keys and values of all tokens: key and value of the first layer, of the second, …",
+        ),
+        parameters,
+        random,
+    )]
+    pub struct CausalLm {}
+}
+
+impl Component for CausalLm {
+    type State = (Stack, VocabularyHead);
+
+    fn build(&self, cx: &mut Build<'_>) -> Result<Self::State> {
+        let specification = self.specification(cx)?;
+        let stack = Stack::new(cx, specification.prefix, &specification)?;
+        Ok((stack, vocabulary_head(cx, &specification)?))
+    }
+
+    fn call(
+        &self,
+        (stack, head): &Self::State,
+        x: CausalLmInputs<'_>,
+        cx: &mut Call<'_>,
+    ) -> Result<CausalLmOutputs> {
+        let text = TextInputs {
+            ids: x.ids,
+            attention_mask: x.attention_mask,
+            segments: None,
+            positions: x.position_ids,
+        };
+        let past = Cache { tensors: x.past.iter().map(|t| t.shallow_clone()).collect() };
+        let request = Request { states: cx.wants("hidden_states"), cache: cx.wants("cache"), past };
+        let Answer { hidden, states, cache } = stack.forward(&text, request, cx)?;
+        let logits = if cx.wants("logits") { Some(head.forward(&hidden, stack.words())?) } else { None };
+        Ok(CausalLmOutputs { hidden: Some(hidden), logits, hidden_states: states, cache: cache.tensors })
+    }
+}
+
+checkpoint_component! {
+    /// A discriminator of a hub checkpoint: one score a token, high for replaced ones.
+    ///
+    /// The family is electra.
+    ///
+    /// # Example
+    /// ```mlm
+    /// model discriminator = checkpoint.replaced_token(config: "file:electra.json")
+    /// ```
+    #[component(
+        architecture,
+        name = "checkpoint.replaced_token",
+        inputs(
+            ids: "int[B, T]" = "token ids",
+            attention_mask: "int[B, T]"? = "1 for tokens, 0 for padding; all ones, when absent",
+            segment_ids: "int[B, T]"? = "segment of each token; all zero, when absent",
+        ),
+        outputs(
+            hidden: "float[B, T, hidden]"? = "states of the last layer",
+            logits: "float[B, T]"? = "log-odds that the token is replaced",
+            hidden_states: "float[B, T, hidden]"* = "embeddings, then each layer's states",
+        ),
+        parameters,
+        random,
+    )]
+    pub struct ReplacedToken {}
+}
+
+impl Component for ReplacedToken {
+    type State = (Stack, Transform, Projection);
+
+    fn build(&self, cx: &mut Build<'_>) -> Result<Self::State> {
+        let specification = self.specification(cx)?;
+        let (transform, name) =
+            specification.needed(specification.replaced.as_ref(), "head for replaced tokens")?;
+        let stack = Stack::new(cx, specification.prefix, &specification)?;
+        let dense = Transform::new(cx, "", specification.hidden, transform)?;
+        let score = Projection::new(cx, name, specification.hidden, 1, transform.style)?;
+        Ok((stack, dense, score))
+    }
+
+    fn call(
+        &self,
+        (stack, dense, score): &Self::State,
+        x: ReplacedTokenInputs<'_>,
+        cx: &mut Call<'_>,
+    ) -> Result<ReplacedTokenOutputs> {
+        let text = TextInputs {
+            ids: x.ids,
+            attention_mask: x.attention_mask,
+            segments: x.segment_ids,
+            positions: None,
+        };
+        let Answer { hidden, states, .. } = stack.forward(&text, request(cx), cx)?;
+        let logits = if cx.wants("logits") {
+            Some(score.forward(&dense.forward(&hidden)?)?.f_squeeze_dim(-1)?)
+        } else {
+            None
+        };
+        Ok(ReplacedTokenOutputs { hidden: Some(hidden), logits, hidden_states: states })
+    }
+}
+
+checkpoint_component! {
+    /// A classifier of texts of a hub checkpoint.
+    ///
+    /// The number of classes is the configuration's, unless `classes` says another.
+    ///
+    /// # Example
+    /// ```mlm
+    /// model classifier = checkpoint.sequence_classifier(config: "file:bert.json", classes: 3)
+    /// ```
+    #[component(
+        architecture,
+        name = "checkpoint.sequence_classifier",
+        inputs(
+            ids: "int[B, T]" = "token ids",
+            attention_mask: "int[B, T]"? = "1 for tokens, 0 for padding; all ones, when absent",
+            segment_ids: "int[B, T]"? = "segment of each token; all zero, when absent",
+        ),
+        outputs(
+            hidden: "float[B, T, hidden]"? = "states of the last layer",
+            logits: "float[B, classes]"? = "scores of the classes",
+            hidden_states: "float[B, T, hidden]"* = "embeddings, then each layer's states",
+        ),
+        parameters,
+        random,
+    )]
+    pub struct SequenceClassifier {
+        /// Number of classes; the configuration's, when absent.
+        #[param(range = ">= 1")]
+        pub classes: Option<usize>,
+    }
+}
+
+impl Component for SequenceClassifier {
+    type State = (Stack, ClassesHead);
+
+    fn build(&self, cx: &mut Build<'_>) -> Result<Self::State> {
+        let specification = self.specification(cx)?;
+        let mut head = *specification.needed(specification.sequence.as_ref(), "classifier of texts")?;
+        head.classes = self.classes.map_or(head.classes, |n| n as i64);
+        let stack = Stack::new(cx, specification.prefix, &specification)?;
+        Ok((stack, ClassesHead::new(cx, specification.prefix, specification.hidden, &head)?))
+    }
+
+    fn call(
+        &self,
+        (stack, head): &Self::State,
+        x: SequenceClassifierInputs<'_>,
+        cx: &mut Call<'_>,
+    ) -> Result<SequenceClassifierOutputs> {
+        let text = TextInputs {
+            ids: x.ids,
+            attention_mask: x.attention_mask,
+            segments: x.segment_ids,
+            positions: None,
+        };
+        let Answer { hidden, states, .. } = stack.forward(&text, request(cx), cx)?;
+        let logits =
+            if cx.wants("logits") { Some(head.forward(&hidden, x.attention_mask, cx)?) } else { None };
+        Ok(SequenceClassifierOutputs { hidden: Some(hidden), logits, hidden_states: states })
+    }
+}
+
+checkpoint_component! {
+    /// A classifier of tokens of a hub checkpoint.
+    ///
+    /// The number of classes is the configuration's, unless `classes` says another.
+    ///
+    /// # Example
+    /// ```mlm
+    /// model tagger = checkpoint.token_classifier(config: "file:bert.json", classes: 5)
+    /// ```
+    #[component(
+        architecture,
+        name = "checkpoint.token_classifier",
+        inputs(
+            ids: "int[B, T]" = "token ids",
+            attention_mask: "int[B, T]"? = "1 for tokens, 0 for padding; all ones, when absent",
+            segment_ids: "int[B, T]"? = "segment of each token; all zero, when absent",
+        ),
+        outputs(
+            hidden: "float[B, T, hidden]"? = "states of the last layer",
+            logits: "float[B, T, classes]"? = "scores of the classes of each token",
+            hidden_states: "float[B, T, hidden]"* = "embeddings, then each layer's states",
+        ),
+        parameters,
+        random,
+    )]
+    pub struct TokenClassifier {
+        /// Number of classes; the configuration's, when absent.
+        #[param(range = ">= 1")]
+        pub classes: Option<usize>,
+    }
+}
+
+impl Component for TokenClassifier {
+    type State = (Stack, ClassesHead);
+
+    fn build(&self, cx: &mut Build<'_>) -> Result<Self::State> {
+        let specification = self.specification(cx)?;
+        let mut head = *specification.needed(specification.tokens.as_ref(), "classifier of tokens")?;
+        head.classes = self.classes.map_or(head.classes, |n| n as i64);
+        let stack = Stack::new(cx, specification.prefix, &specification)?;
+        Ok((stack, ClassesHead::new(cx, specification.prefix, specification.hidden, &head)?))
+    }
+
+    fn call(
+        &self,
+        (stack, head): &Self::State,
+        x: TokenClassifierInputs<'_>,
+        cx: &mut Call<'_>,
+    ) -> Result<TokenClassifierOutputs> {
+        let text = TextInputs {
+            ids: x.ids,
+            attention_mask: x.attention_mask,
+            segments: x.segment_ids,
+            positions: None,
+        };
+        let Answer { hidden, states, .. } = stack.forward(&text, request(cx), cx)?;
+        let logits =
+            if cx.wants("logits") { Some(head.forward(&hidden, x.attention_mask, cx)?) } else { None };
+        Ok(TokenClassifierOutputs { hidden: Some(hidden), logits, hidden_states: states })
+    }
+}

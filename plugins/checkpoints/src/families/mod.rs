@@ -1,0 +1,68 @@
+//! The families: what each makes of its `config.json`. A family is a mapping of keys and names onto
+//! the shared blocks, and what is truly its own.
+
+mod bert;
+mod deberta;
+mod esm;
+mod gpt2;
+mod llama;
+mod modernbert;
+mod phi;
+
+use crate::blocks::projection::Style;
+use crate::config::Config;
+use crate::specification::Specification;
+use zoo_plugin::{Error, Result};
+
+type Read = fn(&Config) -> Result<Specification>;
+
+/// Text families by `model_type`.
+pub const TEXT: &[(&str, Read)] = &[
+    ("bert", bert::bert),
+    ("roberta", bert::roberta),
+    ("xlm-roberta", bert::roberta),
+    ("camembert", bert::roberta),
+    ("electra", bert::electra),
+    ("esm", esm::read),
+    ("modernbert", modernbert::read),
+    ("deberta-v2", deberta::read),
+    ("gpt2", gpt2::read),
+    ("llama", llama::llama),
+    ("mistral", llama::mistral),
+    ("qwen2", llama::qwen2),
+    ("qwen3", llama::qwen3),
+    ("gemma2", llama::gemma2),
+    ("phi", phi::read),
+];
+
+/// The specification of a text model.
+///
+/// # Errors
+/// An unknown family, and keys that are missing or wrong.
+pub fn text(config: &Config) -> Result<Specification> {
+    let family = config.family()?;
+    let read = TEXT.iter().find(|(name, _)| *name == family).map(|(_, read)| read).ok_or_else(|| {
+        let names: Vec<_> = TEXT.iter().map(|(name, _)| *name).collect();
+        Error::new(format!("there is no text family `{family}`"))
+            .help(format!("families are {}", names.join(", ")))
+            .at("config")
+    })?;
+    read(config)
+}
+
+/// Size of one of `heads` heads, where a configuration does not say it.
+fn head_size(hidden: i64, heads: i64) -> Result<i64> {
+    if hidden % heads != 0 {
+        return Err(Error::new(format!("{heads} heads do not divide states of size {hidden}")).at("config"));
+    }
+    Ok(hidden / heads)
+}
+
+/// Maps with bias, stored [output, input].
+fn style(config: &Config) -> Result<Style> {
+    let deviation = config.real_or("initializer_range", 0.02)?;
+    if deviation < 0.0 {
+        return Err(Error::new("`initializer_range` of config.json is negative").at("config"));
+    }
+    Ok(Style { bias: true, transposed: false, deviation })
+}

@@ -1,0 +1,19 @@
+//! Architectures of hub checkpoints: each is made by its `config.json`, computes what transformers
+//! computes, and names its parameters as the checkpoint does.
+//!
+//! [`blocks`] are shared by all; a family in [`families`] maps its configuration onto them. There is
+//! a component for each head, not for each family.
+
+pub mod blocks;
+mod components;
+mod config;
+pub mod families;
+mod model;
+mod specification;
+
+pub use components::{CausalLm, Encoder, MaskedLm, ReplacedToken, SequenceClassifier, TokenClassifier};
+pub use config::Config;
+pub use model::{Answer, Request, Stack};
+pub use specification::{Direction, Overrides, Specification};
+
+zoo_plugin::export_plugin!(zoo_checkpoints);
