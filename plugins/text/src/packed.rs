@@ -2,7 +2,7 @@
 
 use crate::part::mix;
 use crate::rows::{Batch, PackedRows, RowWriter, framed, is_wide};
-use crate::tokenizer::{Tokenizer, texts};
+use crate::tokenizer::{Frame, Tokenizer, texts};
 use zoo_plugin::prelude::*;
 
 /// A corpus as rows of tokens, `[CLS] … [SEP]`, cut from one stream.
@@ -12,11 +12,37 @@ use zoo_plugin::prelude::*;
 /// texts, and the last row of each is padded. Rows are made once for a source and a tokenizer, on all
 /// processors, and read from disk by index.
 ///
+/// With `isolate_texts` several texts share a row and do not see each other: each is framed by itself,
+/// `[CLS] A [SEP] [CLS] B [SEP]`, and has a number in `document_ids`, by which an encoder keeps attention
+/// within a text and begins its positions anew. The result is that of a row for each text, without the
+/// padding. A text that does not fit goes on in the next row; nothing is dropped.
+///
 /// # Example
 /// ```mlm
 /// data corpus = text.lines(file: asset("corpus.txt"))
 /// tokenizer wordpiece = text.wordpiece(corpus: corpus, vocabulary: 4000)
 /// data examples = text.packed(source: corpus, tokenizer: wordpiece, length: 128 tok)
+/// ```
+///
+/// # Example
+/// A masked language model on short texts without padding: the batch's `document_ids` go to the encoder.
+/// ```mlm
+/// data corpus = text.lines(file: asset("corpus.txt"))
+/// tokenizer wordpiece = text.wordpiece(corpus: corpus, vocabulary: 4000)
+/// data examples = text.packed(source: corpus, tokenizer: wordpiece, length: 128 tok, isolate_texts: true)
+/// masker mask = masking.random_tokens(tokenizer: wordpiece)
+/// model bert = transformer.masked_lm(vocabulary: 4000, layers: 4, hidden: 256)
+/// objective mlm = language_modelling.masked_cross_entropy()
+/// step masked(batch) {
+///   let x = mask(batch)
+///   let b = bert(
+///     ids: x.ids,
+///     attention_mask: batch.attention_mask,
+///     positions: x.positions,
+///     document_ids: batch.document_ids,
+///   )
+///   loss = mlm(b.logits, x.labels)
+/// }
 /// ```
 #[component(
     data,
@@ -24,6 +50,7 @@ use zoo_plugin::prelude::*;
     outputs(
         ids: "int[B, length]" = "token ids",
         attention_mask: "int[B, length]" = "1 for tokens, 0 for padding",
+        document_ids: "int[B, length]" = "numbers of the row's texts from 1, with `isolate_texts`; else 1 for all tokens; 0 for padding",
     ),
     loader,
 )]
@@ -43,21 +70,87 @@ pub struct Packed {
     /// Whether a row may hold tokens of several texts.
     #[param(default = true)]
     pub across_texts: bool,
+    /// Whether texts that share a row are framed and numbered one by one.
+    #[param(default = false)]
+    pub isolate_texts: bool,
+}
+
+/// Lays texts into rows, each in a frame of its own.
+struct Shelf {
+    length: usize,
+    frame: Frame,
+    ids: Vec<u32>,
+    /// The number of the text of each token.
+    documents: Vec<u32>,
+}
+
+impl Shelf {
+    fn new(length: usize, frame: Frame) -> Self {
+        Self { length, frame, ids: Vec::new(), documents: Vec::new() }
+    }
+
+    /// Adds a text, and hands over rows as they are full: ids, then the number of each one's text, both
+    /// padded to the rows' length.
+    fn text(&mut self, mut ids: &[u32], push: &mut impl FnMut(&[u32]) -> Result<()>) -> Result<()> {
+        while !ids.is_empty() {
+            // A frame, and a token in it.
+            if self.ids.len() + 3 > self.length {
+                self.finish(push)?;
+            }
+            let (piece, rest) = ids.split_at(ids.len().min(self.length - self.ids.len() - 2));
+            let number = self.documents.last().map_or(1, |last| last + 1);
+            self.ids.push(self.frame.begin);
+            self.ids.extend_from_slice(piece);
+            self.ids.push(self.frame.end);
+            self.documents.resize(self.ids.len(), number);
+            ids = rest;
+        }
+        Ok(())
+    }
+
+    /// Hands the begun row over, if there is one.
+    fn finish(&mut self, push: &mut impl FnMut(&[u32]) -> Result<()>) -> Result<()> {
+        if self.ids.is_empty() {
+            return Ok(());
+        }
+        self.ids.resize(self.length, self.frame.pad);
+        self.documents.resize(self.length, 0);
+        self.ids.append(&mut self.documents);
+        push(&self.ids)?;
+        self.ids.clear();
+        Ok(())
+    }
+}
+
+impl Packed {
+    /// Numbers that a row on disk has: with the documents of its tokens, twice as many.
+    fn stored(&self) -> usize {
+        if self.isolate_texts { 2 * self.length } else { self.length }
+    }
 }
 
 impl Component for Packed {
     type State = PackedRows;
 
     fn build(&self, cx: &mut Build<'_>) -> Result<PackedRows> {
+        if self.isolate_texts && !self.across_texts {
+            let text = "with `across_texts: false` no two texts share a row, and there is nothing to isolate";
+            return Err(Error::new(text).at("isolate_texts").help("leave out one of the two"));
+        }
         let tokenizer = Tokenizer::of(cx, self.tokenizer)?;
         let frame = tokenizer.frame()?;
-        let wide = is_wide(tokenizer.size(), self.length);
+        let wide = is_wide(tokenizer.size(), self.stored());
         let path = cx.stage("rows", |to| {
-            let mut writer = RowWriter::new(to, self.length, wide, frame.pad)?;
+            let mut writer = RowWriter::new(to, self.stored(), wide, frame.pad)?;
             let inner = self.length - 2;
             let mut stream: Vec<u32> = Vec::new();
+            let mut shelf = Shelf::new(self.length, frame);
             texts(cx, self.source, &self.column, None, |texts| {
                 for ids in tokenizer.in_threads(texts, |t, text| t.ids(text))? {
+                    if self.isolate_texts {
+                        shelf.text(&ids, &mut |row| writer.push(row, row.len()))?;
+                        continue;
+                    }
                     if self.across_texts && !stream.is_empty() && !ids.is_empty() {
                         stream.push(frame.end);
                     }
@@ -77,9 +170,10 @@ impl Component for Packed {
                 }
                 Ok(())
             })?;
+            shelf.finish(&mut |row| writer.push(row, row.len()))?;
             writer.finish().map(drop)
         })?;
-        PackedRows::open(&path, self.length, wide)
+        PackedRows::open(&path, self.stored(), wide)
     }
 
     fn length(&self, rows: &PackedRows, _: &mut Call<'_>) -> Result<usize> {
@@ -88,7 +182,16 @@ impl Component for Packed {
 
     fn read(&self, rows: &PackedRows, indices: &[i64], _: &mut Call<'_>) -> Result<PackedOutputs> {
         let Batch { ids, attention_mask, .. } = rows.batch(indices)?;
-        Ok(PackedOutputs { ids, attention_mask })
+        if !self.isolate_texts {
+            return Ok(PackedOutputs { ids, document_ids: attention_mask.copy(), attention_mask });
+        }
+        let length = self.length as i64;
+        let document_ids = ids.f_narrow(1, length, length)?.f_contiguous()?;
+        Ok(PackedOutputs {
+            ids: ids.f_narrow(1, 0, length)?.f_contiguous()?,
+            attention_mask: document_ids.f_gt(0)?.f_to_kind(Kind::Int64)?,
+            document_ids,
+        })
     }
 }
 
@@ -388,5 +491,28 @@ mod tests {
         assert!(dealer.sentence(vec![]).is_none());
         assert!(dealer.sentence(vec![1, 2]).is_none());
         assert_eq!(dealer.sentence(vec![]), Some((vec![1, 2], vec![])));
+    }
+
+    #[test]
+    fn isolated_texts_fill_rows_and_are_numbered() {
+        let mut shelf = Shelf::new(8, Frame { begin: 100, end: 101, pad: 0 });
+        let mut rows: Vec<Vec<u32>> = Vec::new();
+        let mut push = |row: &[u32]| {
+            rows.push(row.to_vec());
+            Ok(())
+        };
+        for text in [&[1_u32, 2][..], &[], &[3, 4, 5], &[6], &[7, 8, 9, 10, 11, 12, 13]] {
+            shelf.text(text, &mut push).unwrap();
+        }
+        shelf.finish(&mut push).unwrap();
+        shelf.finish(&mut push).unwrap();
+        let expected: [&[u32]; 3] = [
+            &[100, 1, 2, 101, 100, 3, 4, 101, 1, 1, 1, 1, 2, 2, 2, 2],
+            &[100, 5, 101, 100, 6, 101, 0, 0, 1, 1, 1, 2, 2, 2, 0, 0],
+            &[100, 7, 8, 9, 10, 11, 12, 101, 1, 1, 1, 1, 1, 1, 1, 1],
+        ];
+        assert_eq!(rows[..3], expected);
+        assert_eq!(rows[3], [100, 13, 101, 0, 0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0]);
+        assert_eq!(rows.len(), 4);
     }
 }

@@ -195,3 +195,51 @@ fn labels_pass_through_tokenizing() {
     let exported = world.export(world.instance("wordpiece").unwrap()).unwrap();
     assert!(serde_json::from_slice::<Json>(&exported).unwrap()["model"]["vocab"]["[MASK]"] == 4);
 }
+
+#[test]
+fn isolated_texts_share_rows_and_keep_what_each_has_alone() {
+    let texts = ["peace and war", "war", "peace peace and war and peace", "and"];
+    let (folder, path) = file("a.txt", texts.join("\n").as_bytes());
+    let world = world(folder.path());
+    world.create(&instance("data", "text.lines", json!({ "file": path }))).unwrap();
+    let corpus = json!({ "corpus": { "$instance": "data" }, "vocabulary": 40, "minimum_frequency": 1 });
+    world.create(&instance("wordpiece", "text.wordpiece", corpus)).unwrap();
+    let rows = |name: &str, component: &str, more: Json| {
+        let mut all = json!({ "source": { "$instance": "data" }, "tokenizer": { "$instance": "wordpiece" } });
+        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let id = world.create(&instance(name, component, all)).map_err(|e| e.to_string())?;
+        let all: Vec<i64> = (0..world.length(id).unwrap() as i64).collect();
+        let columns = world.read(id, &CallScope::default(), &all).unwrap();
+        let columns = columns.iter().map(|(name, value)| {
+            let tensor = value.tensor().unwrap().reshape([-1]);
+            (name.clone(), Vec::<i64>::try_from(tensor).unwrap())
+        });
+        Ok::<_, String>(columns.collect::<std::collections::BTreeMap<_, _>>())
+    };
+    let length = 64;
+    let packed = rows("packed", "text.packed", json!({ "length": length, "isolate_texts": true })).unwrap();
+    let alone = rows("alone", "text.tokenized", json!({ "length": length })).unwrap();
+    let shared = packed["ids"].len() / length;
+    assert!(shared < texts.len(), "{shared} rows");
+    // Texts one after the other, with their numbers, are the padded rows without padding.
+    let tokens = |columns: &std::collections::BTreeMap<String, Vec<i64>>| -> Vec<i64> {
+        columns["ids"]
+            .iter()
+            .zip(&columns["attention_mask"])
+            .filter(|(_, m)| **m == 1)
+            .map(|(t, _)| *t)
+            .collect()
+    };
+    assert_eq!(tokens(&packed), tokens(&alone));
+    let count = packed["document_ids"].iter().max().unwrap();
+    assert_eq!((shared, *count), (1, texts.len() as i64));
+    for (number, row) in alone["attention_mask"].chunks(length).enumerate() {
+        let same = packed["document_ids"].iter().filter(|d| **d == number as i64 + 1).count() as i64;
+        assert_eq!(same, row.iter().sum::<i64>(), "text {number}");
+    }
+    let joined = rows("joined", "text.packed", json!({ "length": 8 })).unwrap();
+    assert_eq!(joined["document_ids"], joined["attention_mask"]);
+    let both = json!({ "length": 8, "isolate_texts": true, "across_texts": false });
+    let error = rows("both", "text.packed", both).unwrap_err();
+    assert!(error.contains("there is nothing to isolate"), "{error}");
+}

@@ -1,5 +1,6 @@
 //! Multi-head self-attention through libtorch's scaled-dot-product kernels.
 
+use crate::documents::Documents;
 use zoo_plugin::prelude::*;
 
 /// Sizes and rates of one attention block.
@@ -22,26 +23,35 @@ pub(crate) struct SelfAttention {
     site: String,
 }
 
-/// What attention may look at: nothing to hide, or true where a token may be attended to.
+/// What attention may look at.
 #[derive(Debug)]
-pub(crate) struct AttentionMask(Option<Tensor>);
+pub(crate) struct AttentionMask {
+    /// True where a token may be attended to, bool[B, 1, 1 or T, T]; absent where nothing is hidden.
+    visible: Option<Tensor>,
+    /// Place in the row of the first token of each token's document, int[B, T]; absent where a row is
+    /// one document.
+    beginnings: Option<Tensor>,
+}
 
 impl AttentionMask {
-    /// From 1 for real tokens and 0 for padding, int[B, T]. On the CPU a mask without padding is
-    /// dropped, which spares the slower masked kernel.
-    pub(crate) fn new(mask: Option<&Tensor>) -> Result<Self> {
-        let Some(mask) = mask else { return Ok(Self(None)) };
-        let keep = mask.f_ne(0)?;
+    /// From 1 for real tokens and 0 for padding, int[B, T], and the documents in rows that have several.
+    /// On the CPU a mask that hides nothing is dropped, which spares the slower masked kernel.
+    pub(crate) fn new(mask: Option<&Tensor>, documents: Option<&Documents>) -> Result<Self> {
+        let (keep, beginnings) = match (documents, mask) {
+            (Some(documents), mask) => (documents.visible(mask)?, Some(documents.beginnings()?)),
+            (None, Some(mask)) => (mask.f_ne(0)?.f_unsqueeze(1)?, None),
+            (None, None) => return Ok(Self { visible: None, beginnings: None }),
+        };
         if keep.device() == Device::Cpu && bool::try_from(keep.f_all()?)? {
-            return Ok(Self(None));
+            return Ok(Self { visible: None, beginnings: None });
         }
-        Ok(Self(Some(keep.f_unsqueeze(1)?.f_unsqueeze(1)?)))
+        Ok(Self { visible: Some(keep.f_unsqueeze(1)?), beginnings })
     }
 }
 
 /// Drops whole heads of single examples and scales the others up by `heads / alive`; where all of an
-/// example's heads would be dropped, none is. `context`: [B, heads, T, size]; `alive`: [B, heads],
-/// 1 or 0.
+/// example's heads would be dropped, none is. `context`: [B, heads, T, size]; `alive`: [B, heads, 1], or
+/// [B, heads, T] where a row has several examples, 1 or 0.
 pub(crate) fn scale_heads(context: &Tensor, alive: &Tensor) -> Result<Tensor> {
     let heads = alive.size()[1] as f64;
     let count = alive.f_sum_dim_intlist([1_i64].as_slice(), true, None)?;
@@ -49,18 +59,30 @@ pub(crate) fn scale_heads(context: &Tensor, alive: &Tensor) -> Result<Tensor> {
     let alive = alive.f_masked_fill(&none, 1.0)?;
     let count = count.f_masked_fill(&none, heads)?;
     let scale = alive.f_mul_scalar(heads)?.f_div(&count)?;
-    Ok(context.f_mul(&scale.f_unsqueeze(2)?.f_unsqueeze(3)?)?)
+    Ok(context.f_mul(&scale.f_unsqueeze(3)?)?)
 }
 
 /// Drops every head of every example with probability `rate` while training; else the context itself.
-/// `context`: [B, heads, T, size].
-pub(crate) fn drop_heads(context: Tensor, rate: f64, training: bool) -> Result<Tensor> {
+/// `context`: [B, heads, T, size]; `beginnings`: where the example of each token begins, int[B, T]; a row
+/// is one example, when absent.
+pub(crate) fn drop_heads(
+    context: Tensor,
+    rate: f64,
+    training: bool,
+    beginnings: Option<&Tensor>,
+) -> Result<Tensor> {
     if rate <= 0.0 || !training {
         return Ok(context);
     }
-    let (batch, heads, _, _) = context.size4()?;
-    let keep = Tensor::f_full([batch, heads], 1.0 - rate, (Kind::Float, context.device()))?;
-    scale_heads(&context, &keep.f_bernoulli()?.f_to_kind(context.kind())?)
+    let (batch, heads, length, _) = context.size4()?;
+    let draws = if beginnings.is_some() { length } else { 1 };
+    let keep = Tensor::f_full([batch, heads, draws], 1.0 - rate, (Kind::Float, context.device()))?;
+    let mut alive = keep.f_bernoulli()?.f_to_kind(context.kind())?;
+    if let Some(beginnings) = beginnings {
+        let index = beginnings.f_unsqueeze(1)?.f_expand([batch, heads, length], false)?;
+        alive = alive.f_gather(2, &index, false)?;
+    }
+    scale_heads(&context, &alive)
 }
 
 impl SelfAttention {
@@ -92,13 +114,13 @@ impl SelfAttention {
             &query,
             &key,
             &value,
-            mask.0.as_ref(),
+            mask.visible.as_ref(),
             rate,
             false,
             None::<f64>,
             false,
         )?;
-        let context = drop_heads(context, head_dropout, cx.training())?;
+        let context = drop_heads(context, head_dropout, cx.training(), mask.beginnings.as_ref())?;
         Ok(context.f_transpose(1, 2)?.f_reshape([batch, length, hidden])?)
     }
 }
@@ -111,7 +133,8 @@ mod tests {
     fn surviving_heads_are_scaled_and_never_all_dropped() {
         let context = Tensor::ones([2, 4, 1, 1], (Kind::Float, Device::Cpu));
         let alive = Tensor::from_slice2(&[[1.0_f32, 0.0, 1.0, 1.0], [0.0, 0.0, 0.0, 0.0]]);
-        let scaled: Vec<f32> = Vec::try_from(scale_heads(&context, &alive).unwrap().reshape([-1])).unwrap();
+        let scaled: Vec<f32> =
+            Vec::try_from(scale_heads(&context, &alive.unsqueeze(2)).unwrap().reshape([-1])).unwrap();
         let third = 4.0 / 3.0;
         assert_eq!(scaled, [third, 0.0, third, third, 1.0, 1.0, 1.0, 1.0]);
     }
@@ -120,14 +143,14 @@ mod tests {
     fn without_a_rate_or_outside_of_training_no_head_is_dropped() {
         let context = Tensor::rand([2, 4, 3, 5], (Kind::Float, Device::Cpu));
         for (rate, training) in [(0.0, true), (0.5, false)] {
-            assert_eq!(drop_heads(context.shallow_clone(), rate, training).unwrap(), context);
+            assert_eq!(drop_heads(context.shallow_clone(), rate, training, None).unwrap(), context);
         }
     }
 
     #[test]
     fn heads_are_dropped_whole_and_for_each_example_alone() {
         let ones = Tensor::ones([4000, 4, 2, 3], (Kind::Float, Device::Cpu));
-        let dropped = drop_heads(ones, 0.25, true).unwrap();
+        let dropped = drop_heads(ones, 0.25, true, None).unwrap();
         // All elements of a head have the factor of their head.
         let factors = dropped.select(3, 0).select(2, 0);
         assert_eq!(dropped, factors.view([4000, 4, 1, 1]).expand([4000, 4, 2, 3], false));
@@ -138,5 +161,15 @@ mod tests {
         // 0.25⁴ of the examples would have none left and keep all.
         let expected = 0.75 + 0.25f64.powi(4);
         assert!((alive - expected).abs() < 0.02, "{alive} is not {expected}");
+    }
+
+    #[test]
+    fn heads_are_dropped_for_each_document_of_a_row_alone() {
+        let ones = Tensor::ones([500, 2, 4, 1], (Kind::Float, Device::Cpu));
+        let beginnings = Tensor::from_slice(&[0_i64, 0, 2, 2]).expand([500, 4], false);
+        let dropped = drop_heads(ones, 0.5, true, Some(&beginnings)).unwrap().squeeze_dim(3);
+        let token = |t: i64| dropped.select(2, t);
+        assert_eq!((token(0), token(2)), (token(1), token(3)));
+        assert_ne!(token(0), token(2));
     }
 }

@@ -1,6 +1,7 @@
 //! The encoder that all models here share.
 
 use crate::attention::{AttentionMask, AttentionShape, SelfAttention};
+use crate::documents::Documents;
 use zoo_plugin::prelude::*;
 
 /// Sizes and rates of an encoder.
@@ -133,19 +134,42 @@ impl Embeddings {
         })
     }
 
-    fn forward(&self, ids: &Tensor, segment_ids: Option<&Tensor>, cx: &Call<'_>) -> Result<Tensor> {
-        let (_, length) = ids.size2()?;
+    /// The embeddings of positions, [T or B, T, embedding].
+    fn positions(&self, length: i64, documents: Option<&Documents>) -> Result<Tensor> {
         let longest = self.positions.weight.size()[0];
+        let too_long = |what: &str, length: i64| {
+            let text = format!("{what}{length} tokens are more than the {longest} positions of the model");
+            Error::new(text)
+                .at("in.ids")
+                .help("shorten the sequences, or give the model a larger `maximum_length`")
+        };
+        let Some(documents) = documents else {
+            if length > longest {
+                return Err(too_long("", length));
+            }
+            return Ok(self.positions.weight.f_narrow(0, 0, length)?);
+        };
+        let places = documents.positions()?;
+        // A row may be longer than what it holds. Where it is not, no device needs to be waited for.
         if length > longest {
-            return Err(Error::new(format!(
-                "{length} tokens are more than the {longest} positions of the model"
-            ))
-            .at("in.ids")
-            .help("shorten the sequences, or give the model a larger `maximum_length`"));
+            let last = places.f_max()?.f_int64_value(&[])?;
+            if last >= longest {
+                return Err(too_long("a document's ", last + 1));
+            }
         }
-        let words = self.words.forward(ids)?;
-        let positions = self.positions.weight.f_narrow(0, 0, length)?;
-        let x = words.f_add(&positions)?;
+        self.positions.forward(&places)
+    }
+
+    fn forward(
+        &self,
+        ids: &Tensor,
+        segment_ids: Option<&Tensor>,
+        documents: Option<&Documents>,
+        cx: &Call<'_>,
+    ) -> Result<Tensor> {
+        let (_, length) = ids.size2()?;
+        let positions = self.positions(length, documents)?;
+        let x = self.words.forward(ids)?.f_add(&positions)?;
         let x = match segment_ids {
             Some(segments) => x.f_add(&self.segments.forward(segments)?)?,
             None => x.f_add(&self.segments.weight.f_select(0, 0)?)?,
@@ -225,6 +249,30 @@ impl Layer {
     }
 }
 
+/// What an encoder reads, int[B, T] each.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tokens<'a> {
+    pub(crate) ids: &'a Tensor,
+    /// 1 for tokens, 0 for padding.
+    pub(crate) attention_mask: Option<&'a Tensor>,
+    pub(crate) segment_ids: Option<&'a Tensor>,
+    /// See [`Documents`].
+    pub(crate) document_ids: Option<&'a Tensor>,
+}
+
+/// The inputs of a component as [`Tokens`].
+macro_rules! tokens {
+    ($inputs:expr) => {
+        $crate::encoder::Tokens {
+            ids: $inputs.ids,
+            attention_mask: $inputs.attention_mask,
+            segment_ids: $inputs.segment_ids,
+            document_ids: $inputs.document_ids,
+        }
+    };
+}
+pub(crate) use tokens;
+
 /// Embeddings and layers.
 #[derive(Debug)]
 pub struct Encoder {
@@ -250,18 +298,13 @@ impl Encoder {
     }
 
     /// Token ids [B, T] to hidden states [B, T, hidden].
-    pub(crate) fn forward(
-        &self,
-        ids: &Tensor,
-        attention_mask: Option<&Tensor>,
-        segment_ids: Option<&Tensor>,
-        cx: &Call<'_>,
-    ) -> Result<Tensor> {
-        let mut x = self.embeddings.forward(ids, segment_ids, cx)?;
+    pub(crate) fn forward(&self, x: Tokens<'_>, cx: &Call<'_>) -> Result<Tensor> {
+        let documents = x.document_ids.map(Documents::new).transpose()?;
+        let mask = AttentionMask::new(x.attention_mask, documents.as_ref())?;
+        let mut x = self.embeddings.forward(x.ids, x.segment_ids, documents.as_ref(), cx)?;
         if let Some(projection) = &self.projection {
             x = projection.forward(&x)?;
         }
-        let mask = AttentionMask::new(attention_mask)?;
         for layer in &self.layers {
             x = layer.forward(&x, &mask, cx)?;
         }
@@ -295,6 +338,7 @@ encoder_component! {
             ids: "int[B, T]" = "token ids",
             attention_mask: "int[B, T]"? = "1 for tokens, 0 for padding; all ones, when absent",
             segment_ids: "int[B, T]"? = "segment of each token; all zero, when absent",
+            document_ids: "int[B, T]"? = "document of each token, which sees no other, with positions from 0; 0 for padding; a row is one document, when absent",
         ),
         outputs(hidden: "float[B, T, hidden]" = "states of the last layer"),
         sites(
@@ -330,6 +374,6 @@ impl Component for TextEncoder {
         x: TextEncoderInputs<'_>,
         cx: &mut Call<'_>,
     ) -> Result<TextEncoderOutputs> {
-        Ok(TextEncoderOutputs { hidden: state.forward(x.ids, x.attention_mask, x.segment_ids, cx)? })
+        Ok(TextEncoderOutputs { hidden: state.forward(tokens!(x), cx)? })
     }
 }

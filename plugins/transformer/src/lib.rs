@@ -5,6 +5,7 @@
 #![allow(rustdoc::broken_intra_doc_links, rustdoc::invalid_html_tags)]
 
 mod attention;
+mod documents;
 mod electra;
 mod encoder;
 mod heads;

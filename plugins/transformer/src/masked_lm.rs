@@ -1,6 +1,6 @@
 //! BERT with its masked-language-model head.
 
-use crate::encoder::{Encoder, encoder_component};
+use crate::encoder::{Encoder, encoder_component, tokens};
 use crate::heads::{VocabularyHead, VocabularyNames};
 use zoo_plugin::prelude::*;
 
@@ -32,6 +32,7 @@ encoder_component! {
             attention_mask: "int[B, T]"? = "1 for tokens, 0 for padding; all ones, when absent",
             segment_ids: "int[B, T]"? = "segment of each token; all zero, when absent",
             positions: "int[M]"? = "flat places b * T + t to score; every token, when absent",
+            document_ids: "int[B, T]"? = "document of each token, which sees no other, with positions from 0; 0 for padding; a row is one document, when absent",
         ),
         outputs(
             hidden: "float[B, T, hidden]"? = "states of the last layer",
@@ -72,7 +73,7 @@ impl Component for MaskedLanguageModel {
         x: MaskedLanguageModelInputs<'_>,
         cx: &mut Call<'_>,
     ) -> Result<MaskedLanguageModelOutputs> {
-        let hidden = encoder.forward(x.ids, x.attention_mask, x.segment_ids, cx)?;
+        let hidden = encoder.forward(tokens!(x), cx)?;
         let logits = if cx.wants("logits") {
             Some(head.forward(&hidden, x.positions, encoder.words())?)
         } else {

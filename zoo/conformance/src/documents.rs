@@ -12,6 +12,8 @@ use zoo_schema::{Component, Dim, Port};
 
 /// Tokens of the documents.
 const LENGTHS: [i64; 3] = [7, 4, 2];
+/// Padding at the end of a packed row, where a component is told the document of each token.
+const REST: i64 = 2;
 const TOLERANCE: f64 = 1e-6;
 const COARSE: f64 = 1e-5;
 
@@ -97,7 +99,8 @@ fn alone(schema: &Component, padded: &Inputs, row: usize) -> Result<Inputs> {
     Ok(made)
 }
 
-/// All documents in one row, one after the other, each with its number.
+/// All documents in one row, one after the other, each with its number; then padding, with the number
+/// 0, where the component takes numbers.
 fn packed(schema: &Component, padded: &Inputs) -> Result<Inputs> {
     let longest = LENGTHS[0];
     let mut starts = vec![0];
@@ -105,6 +108,7 @@ fn packed(schema: &Component, padded: &Inputs) -> Result<Inputs> {
         starts.push(starts[starts.len() - 1] + length);
     }
     let total = starts[LENGTHS.len()];
+    let rest = if schema.inputs.iter().any(is_documents) && all_places(schema).is_none() { REST } else { 0 };
     let flat = places(schema, padded);
     let mut made = padded.again();
     for (name, value) in &mut made.values {
@@ -115,8 +119,9 @@ fn packed(schema: &Component, padded: &Inputs) -> Result<Inputs> {
                 .iter()
                 .zip(1..)
                 .flat_map(|(length, number)| std::iter::repeat_n(number, *length as usize))
+                .chain(std::iter::repeat_n(0, rest as usize))
                 .collect();
-            *value = Value::Tensor(Tensor::from_slice(&numbers).f_view([1, total])?);
+            *value = Value::Tensor(Tensor::from_slice(&numbers).f_view([1, total + rest])?);
         } else if is_positions(port)
             && let Some((_, _, places, _)) = &flat
         {
@@ -131,11 +136,13 @@ fn packed(schema: &Component, padded: &Inputs) -> Result<Inputs> {
                 .collect::<std::result::Result<Vec<_>, _>>()?;
             *value = Value::Tensor(Tensor::f_cat(&pieces, 0)?);
         } else if leads(port, "B") && token_axis(port) == Some(1) {
-            let pieces = LENGTHS
+            let mut pieces = LENGTHS
                 .iter()
                 .zip(0..)
                 .map(|(length, row)| tensor.f_narrow(0, row, 1)?.f_narrow(1, 0, *length))
                 .collect::<std::result::Result<Vec<_>, _>>()?;
+            let padding = tensor.f_narrow(0, 0, 1)?.f_narrow(1, 0, rest)?;
+            pieces.push(if is_mask(port) { padding.f_zeros_like()? } else { padding });
             *value = Value::Tensor(Tensor::f_cat(&pieces, 1)?);
         } else if leads(port, "B") {
             return skipped(format!(
@@ -144,7 +151,7 @@ fn packed(schema: &Component, padded: &Inputs) -> Result<Inputs> {
         }
     }
     made.sizes.insert("B".to_owned(), 1);
-    made.sizes.insert("T".to_owned(), total);
+    made.sizes.insert("T".to_owned(), total + rest);
     if let Some(name) = all_places(schema) {
         made.sizes.insert(name.to_owned(), total);
     }
@@ -178,7 +185,8 @@ fn own_part(port: &Port, output: &Tensor, layout: Layout) -> Result<Option<Tenso
                 .collect::<std::result::Result<Vec<_>, _>>()?;
             Some(Tensor::f_cat(&pieces, 0)?)
         }
-        Layout::Alone | Layout::Packed if by_token => Some(output.f_squeeze_dim(0)?),
+        Layout::Packed if by_token => Some(output.f_squeeze_dim(0)?.f_narrow(0, 0, LENGTHS.iter().sum())?),
+        Layout::Alone if by_token => Some(output.f_squeeze_dim(0)?),
         Layout::Packed if leads(port, "B") => None,
         _ => Some(output.shallow_clone()),
     })
@@ -325,7 +333,7 @@ pub(crate) fn packing(subject: &Subject<'_>) -> Result<()> {
         let by_itself = run(subject, world, id, &alones, &leaves)?;
         let mut row = packed;
         for port in schema.inputs.iter().filter(|p| is_mask(p) && p.optional) {
-            // A packed row has no padding.
+            // The documents' numbers say what is padding.
             row.remove(&port.name);
         }
         let together = run(subject, world, id, &[(row, Layout::Packed)], &leaves)?;

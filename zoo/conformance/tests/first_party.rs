@@ -100,6 +100,27 @@ fn every_first_party_plugin_conforms() {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
+/// Packing is tried, and not skipped, with everything that reads tokens and with objectives over them.
+#[test]
+fn packed_documents_equal_padded_ones() {
+    let report = report("zoo-transformer");
+    for component in ["encoder", "masked_lm", "electra_generator", "electra_discriminator"] {
+        let component = format!("transformer.{component}");
+        for check in ["padding", "packing", "empty mask", "rows alone"] {
+            assert_eq!(
+                report.outcome(Some(&component), check),
+                Some(&Outcome::Passed),
+                "{component}, {check}"
+            );
+        }
+    }
+    let report = self::report("zoo-language-modelling");
+    for objective in ["masked_cross_entropy", "replaced_token_detection"] {
+        let objective = format!("language_modelling.{objective}");
+        assert_eq!(report.outcome(Some(&objective), "packing"), Some(&Outcome::Passed), "{objective}");
+    }
+}
+
 /// The suite finds what is wrong: each dishonest objective fails the check that is meant for it.
 #[test]
 fn dishonest_components_are_found_out() {
@@ -113,6 +134,12 @@ fn dishonest_components_are_found_out() {
         ("misbehaving.sleeper", "same seed", "another seed changes nothing"),
         ("misbehaving.not_a_number", "empty mask", "has NaN where everything is hidden"),
         ("misbehaving.neighbour", "rows alone", "of rows alone differs"),
+        ("misbehaving.unrestarted", "packing", "output `y` of a document in a packed row differs"),
+        (
+            "misbehaving.across_documents",
+            "packing",
+            "the gradient of `x` from documents in a packed row differs",
+        ),
     ] {
         match report.outcome(Some(component), check) {
             Some(Outcome::Failed(reason)) => assert!(reason.contains(words), "{component}: {reason}"),
@@ -123,6 +150,7 @@ fn dishonest_components_are_found_out() {
     for (component, check) in [
         ("misbehaving.mean_loss", "gradients"),
         ("misbehaving.unmasked", "gradients"),
+        ("misbehaving.unrestarted", "gradients"),
         ("misbehaving.sdk", "state"),
     ] {
         assert_eq!(report.outcome(Some(component), check), Some(&Outcome::Passed), "{component}, {check}");

@@ -195,3 +195,71 @@ impl Component for Neighbour {
         Ok(NeighbourOutputs { y: x.x.f_sub(&mean)? })
     }
 }
+
+/// Takes documents apart and counts places from the beginning of the row.
+///
+/// # Example
+/// ```mlm
+/// model bad = misbehaving.unrestarted()
+/// ```
+#[component(
+    function,
+    name = "misbehaving.unrestarted",
+    inputs(
+        x: "float[B, T]" = "numbers",
+        document_ids: "int[B, T]"? = "document of each number; a row is one document, when absent",
+    ),
+    outputs(y: "float[B, T]" = "numbers, by their places")
+)]
+pub struct Unrestarted;
+
+impl Component for Unrestarted {
+    type State = ();
+
+    fn build(&self, _: &mut Build<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn call(&self, _: &(), x: UnrestartedInputs<'_>, _: &mut Call<'_>) -> Result<UnrestartedOutputs> {
+        let places = Tensor::f_arange(x.x.size()[1], (x.x.kind(), x.x.device()))?;
+        let weighted = x.x.f_mul(&places)?;
+        Ok(UnrestartedOutputs {
+            y: match x.document_ids {
+                Some(documents) => weighted.f_mul(&documents.f_gt(0)?)?,
+                None => weighted,
+            },
+        })
+    }
+}
+
+/// Lets the gradient of a document through to the others in its row.
+///
+/// # Example
+/// ```mlm
+/// model bad = misbehaving.across_documents()
+/// ```
+#[component(
+    function,
+    name = "misbehaving.across_documents",
+    inputs(
+        x: "float[B, T]" = "numbers",
+        document_ids: "int[B, T]"? = "document of each number; a row is one document, when absent",
+    ),
+    outputs(y: "float[B, T]" = "numbers that see the others in their gradient alone")
+)]
+pub struct AcrossDocuments;
+
+impl Component for AcrossDocuments {
+    type State = ();
+
+    fn build(&self, _: &mut Build<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn call(&self, _: &(), x: AcrossDocumentsInputs<'_>, _: &mut Call<'_>) -> Result<AcrossDocumentsOutputs> {
+        let mean = x.x.f_mean_dim([1_i64].as_slice(), true, None)?;
+        // Nothing in value; in the gradient, the mean of the row.
+        let leak = mean.f_sub(&mean.f_detach()?)?;
+        Ok(AcrossDocumentsOutputs { y: x.x.f_add(&leak)? })
+    }
+}

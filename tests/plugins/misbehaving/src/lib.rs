@@ -11,7 +11,9 @@ mod raw;
 mod sdk;
 mod table;
 
-pub use dishonest::{Drifting, MeanLoss, Neighbour, NotANumber, Sleeper, Unmasked, WrongGradient};
+pub use dishonest::{
+    AcrossDocuments, Drifting, MeanLoss, Neighbour, NotANumber, Sleeper, Unmasked, Unrestarted, WrongGradient,
+};
 pub use raw::Raw;
 pub use sdk::Sdk;
 pub use table::{SWITCH_LENGTH, SWITCH_MARK};
