@@ -488,6 +488,10 @@ impl Checker<'_, '_> {
 
     fn check_holding(&mut self, claim: &Claim, held: &Holding, span: Span) {
         let names = arms_of(claim);
+        // What an arm with errors costs is not known, and its errors say why.
+        if self.facts.iter().any(|f| f.wrong && names.contains(&f.name)) {
+            return;
+        }
         let arms: Vec<&Arm> = self.arms.iter().filter(|a| names.contains(&a.name)).collect();
         if held.cost == "train_flops" {
             let unknown = self.facts.iter().find(|f| names.contains(&f.name) && f.unknown_cost.is_some());

@@ -154,11 +154,14 @@ pub fn check(input: &Input<'_>) -> Checked {
     let asked =
         input.arms.first().and_then(|name| definitions.arms.iter().position(|arm| arm.name.text == *name));
     let asked = asked.unwrap_or(0);
+    let unread = messages.errors > 0;
     for index in 0..definitions.arm_count() {
+        let before = messages.errors;
         let mut arm = ArmChecker::new(&definitions, input.catalogue, &sources, &mut messages, index);
         let checked = arm.arm();
         graphs.append(&mut arm.graphs);
-        facts.push(arm.facts());
+        let wrong = unread || arm.messages.errors > before;
+        facts.push(phases::ArmFacts { wrong, ..arm.facts() });
         if index == asked {
             origins = why::origins(&arm, index);
         }

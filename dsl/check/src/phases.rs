@@ -17,6 +17,8 @@ pub(crate) struct ArmFacts {
     pub(crate) name: String,
     pub(crate) percent: HashMap<String, bool>,
     pub(crate) unknown_cost: Option<String>,
+    /// Errors were found in it, so that what it costs means nothing.
+    pub(crate) wrong: bool,
 }
 
 impl<'d> ArmChecker<'d> {
@@ -104,6 +106,7 @@ impl<'d> ArmChecker<'d> {
             name: self.definitions.arms.get(self.arm).map_or("main".to_owned(), |a| a.name.text.clone()),
             percent: self.percent.clone(),
             unknown_cost: self.cost.unknown.clone(),
+            wrong: false,
         }
     }
 
