@@ -4,7 +4,10 @@
 //! * The columns of `=`, `:`, ranges and comments at the ends of lines are aligned within a run of
 //!   statements of one sort without a blank line between them, unless a line would become too long.
 //! * What does not fit into [`WIDTH`] columns is broken at its brackets, one value a line, with a comma
-//!   after the last; what fits stands on one line, unless it holds a comment.
+//!   after the last; what fits stands on one line, unless it holds a comment. A call with one short name
+//!   or number stays whole.
+//! * Parentheses around a sum are broken before its operators, as is a long sum that is one of several
+//!   values. Where there are none, the line stays long: only brackets let a statement go on.
 //! * A statement that cannot be read is kept as it is.
 //!
 //! Formatting twice is formatting once, and nothing but white space and commas before closing brackets

@@ -40,6 +40,41 @@ fn long_lists_are_broken_and_short_ones_joined() {
 }
 
 #[test]
+fn long_sums_are_broken_before_their_operators() {
+    let sum = |arm: &str, joint: &str| {
+        ["first", "second", "third", "fourth", "fifth", "sixth"]
+            .map(|m| format!("correlation_{m}({arm})"))
+            .join(joint)
+    };
+    becomes(
+        &format!(
+            "mlm 1\nclaim \"c\" {{\nrequire ({})/6 > ({}) / 6 + 0.2\n}}\n",
+            sum("mirror", "+"),
+            sum("mean", " +\n")
+        ),
+        &format!(
+            "mlm 1\nclaim \"c\" {{\n  require (\n    {}\n  ) / 6 > (\n    {}\n  ) / 6 + 0.2\n}}\n",
+            sum("mirror", "\n    + "),
+            sum("mean", "\n    + ")
+        ),
+    );
+    // The loosest operators, and no others.
+    let product = "correlation_first(mean) * correlation_second(mean) * -2";
+    becomes(
+        &format!("mlm 1\nparam x : real = ({product} - (a - b) * c + {product})\n"),
+        &format!("mlm 1\nparam x : real = (\n  {product}\n  - (a - b) * c\n  + {product}\n)\n"),
+    );
+    // One of several values; each operand has its line.
+    becomes(
+        &format!("mlm 1\nclaim \"c\" {{\nrequire abs({}) < 1\n}}\n", sum("mean", " - ")),
+        &format!("mlm 1\nclaim \"c\" {{\n  require abs(\n    {},\n  ) < 1\n}}\n", sum("mean", "\n      - ")),
+    );
+    // Without brackets there is no place to break: short calls stay whole.
+    let long = format!("mlm 1\nclaim \"c\" {{\n  require {} > 1\n}}\n", sum("mean", " + "));
+    becomes(&long, &long);
+}
+
+#[test]
 fn comments_in_lists_break_them() {
     becomes(
         "mlm 1\nmasker mask = m.u( // all\n  // the usual one\n  rate: r // x\n  , words: w, // y\n  // last\n)\n",

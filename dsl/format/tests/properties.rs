@@ -7,8 +7,11 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 use zoo_syntax::{Diagnostic, FileId, Parse, Tree, parse};
 
-const RECIPES: [&str; 2] =
-    [include_str!("../../syntax/tests/all.mlm"), include_str!("../../../recipes/electra.mlm")];
+const RECIPES: [&str; 3] = [
+    include_str!("../../syntax/tests/all.mlm"),
+    include_str!("../../../recipes/electra.mlm"),
+    include_str!("../../../recipes/mirror-bert.mlm"),
+];
 
 /// Tokens that are no trivia, without commas before closing brackets.
 fn tokens<'a>(tree: &Tree, text: &'a str) -> Vec<&'a str> {
@@ -55,7 +58,8 @@ fn holds(text: &str) -> Result<(), TestCaseError> {
     let after = parse(FileId(0), &once);
     same(&tokens(&tree, text), &tokens(&after.tree, &once), &once)?;
     same(&comments(&tree, text), &comments(&after.tree, &once), &once)?;
-    prop_assert_eq!(diagnostics.is_empty(), after.diagnostics.is_empty(), "{} in {}", text, once);
+    // A `{` on a line of its own is an error that the layout mends; it makes none.
+    prop_assert!(!diagnostics.is_empty() || after.diagnostics.is_empty(), "{} in {}", text, once);
     let twice = zoo_format::format(&once);
     prop_assert_eq!(&once, &twice, "of {:?}", text);
     prop_assert!(!once.contains("\n\n\n") || text.contains('"') || !diagnostics.is_empty());
@@ -192,6 +196,30 @@ fn apply(text: &str, slips: &[Slip]) -> String {
     text
 }
 
+/// Values of operators, parentheses, calls and lists, some too long for a line.
+fn value() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        "[a-z]{1,30}_",
+        "[a-z]{1,12}_[.][a-z]{1,20}_",
+        (0..1000_u32).prop_map(|number| number.to_string()),
+        Just("15%".to_owned()),
+    ];
+    let operator = || prop::sample::select(vec!["+", "-", " *\n", "/", " and ", " or ", "\n- -"]);
+    leaf.prop_recursive(5, 60, 5, move |inner| {
+        prop_oneof![
+            3 => (inner.clone(), prop::collection::vec((operator(), inner.clone()), 1..5)).prop_map(|(first, rest)| {
+                rest.iter().fold(first, |sum, (operator, value)| format!("{sum}{operator}{value}"))
+            }),
+            2 => inner.clone().prop_map(|value| format!("({value})")),
+            2 => ("[a-z]{1,20}_", prop::collection::vec(inner.clone(), 0..4))
+                .prop_map(|(name, values)| format!("{name}({})", values.join(","))),
+            1 => prop::collection::vec(inner.clone(), 1..4).prop_map(|values| format!("[\n{}]", values.join(","))),
+            1 => (inner.clone(), inner.clone(), inner)
+                .prop_map(|(a, b, c)| format!("(if {a} then {b} else {c})")),
+        ]
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -203,6 +231,13 @@ proptest! {
     #[test]
     fn of_pieces(pieces in prop::collection::vec(0..PIECES.len(), 0..60)) {
         let text: String = pieces.iter().map(|piece| PIECES[*piece]).collect();
+        holds(&text)?;
+    }
+
+    #[test]
+    fn of_values(value in value()) {
+        let text = format!("mlm 1\nparam a : real = f({value})\nclaim \"c\" {{\nrequire ({value}) > 1\n}}\n");
+        prop_assert!(parse(FileId(0), &text).diagnostics.is_empty(), "{}", text);
         holds(&text)?;
     }
 
