@@ -1,7 +1,7 @@
 //! The page around everything, and its order.
 
 use super::facts::Facts;
-use super::text::{bytes, counted, digits, duration, escape, spaced};
+use super::text::{bytes, counted, digits, duration, escape, paragraphs, spaced};
 use super::{artifacts, curves, environment, tables, verdict};
 use crate::environment::utc;
 use crate::{Event, RunState};
@@ -78,8 +78,8 @@ fn header(html: &mut String, facts: &Facts, name: &str) {
         line.push(format!("<a href=\"https://arxiv.org/abs/{0}\">arXiv:{0}</a>", paper.arxiv));
     }
     let _ = writeln!(html, "<p class=\"facts\">{}</p>", line.join(" <span class=\"dot\">·</span> "));
-    if !paper.summary.trim().is_empty() {
-        let _ = writeln!(html, "<p class=\"summary\">{}</p>", escape(paper.summary.trim()));
+    for paragraph in paragraphs(&paper.summary) {
+        let _ = writeln!(html, "<p class=\"summary\">{}</p>", escape(&paragraph));
     }
     html.push_str("</header>\n");
 }

@@ -24,6 +24,24 @@ pub(super) fn escape(text: &str) -> String {
     out
 }
 
+/// The paragraphs of a comment: blank lines part them, and other line breaks are the file's alone.
+pub(super) fn paragraphs(text: &str) -> Vec<String> {
+    let mut paragraphs = vec![String::new()];
+    for line in text.lines().map(str::trim) {
+        match paragraphs.last_mut() {
+            Some(last) if !line.is_empty() => {
+                if !last.is_empty() {
+                    last.push(' ');
+                }
+                last.push_str(line);
+            }
+            _ => paragraphs.push(String::new()),
+        }
+    }
+    paragraphs.retain(|paragraph| !paragraph.is_empty());
+    paragraphs
+}
+
 /// How a metric's numbers are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
@@ -208,6 +226,15 @@ mod tests {
             [duration(0.0123), duration(41.24), duration(192.0), duration(7500.0)],
             ["12.30 ms", "41.2 s", "3 min 12 s", "2 h 05 min"]
         );
+    }
+
+    #[test]
+    fn comments_become_paragraphs() {
+        assert_eq!(
+            paragraphs("\n One line\nand another.\n\n \nThen\nthis.\n"),
+            ["One line and another.", "Then this."]
+        );
+        assert!(paragraphs(" \n\n").is_empty());
     }
 
     #[test]
