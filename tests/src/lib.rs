@@ -1,11 +1,13 @@
 //! Whole-program tests: the built program with the built plugins, as a user meets them.
 //!
-//! `cargo build --workspace` makes what they need, and `./zoo.sh test` does that first.
+//! `cargo test` builds a package's own programs and no other package's, so [`built`] has cargo make the
+//! program, the runner and the plugins before the first of these tests uses them.
 #![allow(clippy::unwrap_used, reason = "only tests use it")]
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 use tempfile::TempDir;
 
 /// The repository.
@@ -13,18 +15,44 @@ pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The folder with the program, the runner and the first-party plugins.
+/// The folder with the program, the runner and the first-party plugins, as new as their sources.
 ///
 /// # Panics
-/// When they are not built.
-pub fn built() -> PathBuf {
-    // The test is in `deps` below it.
-    let own = std::env::current_exe().unwrap();
-    let folder = own.parent().and_then(Path::parent).unwrap().to_owned();
-    for name in ["zoo", "zoo-runner", "libzoo_toy.so", "libzoo_optimization.so", "libzoo_transformer.so"] {
-        assert!(folder.join(name).is_file(), "{name} is not built: call `cargo build --workspace` first");
-    }
-    folder
+/// When they cannot be built, or, where the test runs without cargo, are not there.
+pub fn built() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        // The test is in `deps` below it.
+        let own = std::env::current_exe().unwrap();
+        let folder = own.parent().and_then(Path::parent).unwrap().to_owned();
+        if let Some(cargo) = std::env::var_os("CARGO") {
+            build(Path::new(&cargo), &folder);
+        }
+        for name in ["zoo", "zoo-runner", "libzoo_toy.so", "libzoo_optimization.so", "libzoo_transformer.so"]
+        {
+            assert!(folder.join(name).is_file(), "{name} is not built: call `cargo build --workspace` first");
+        }
+        folder
+    })
+}
+
+/// Builds the workspace into `folder`, which is a target folder's `debug` or `release`. The cargo that
+/// runs the tests has given its lock back by then; other processes of tests wait for this one's.
+fn build(cargo: &Path, folder: &Path) {
+    let profile = match folder.file_name().and_then(|name| name.to_str()).unwrap() {
+        "debug" => "dev",
+        other => other,
+    };
+    // All of it: fewer packages would ask their dependencies for other features, and compile them again.
+    let output = Command::new(cargo)
+        .args(["build", "--workspace", "--profile", profile, "--target-dir"])
+        .arg(folder.parent().unwrap())
+        .current_dir(repository())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "the program and its plugins cannot be built:\n{errors}");
 }
 
 /// A folder to work in, with a home and a cache of its own.
