@@ -14,7 +14,7 @@ use std::time::Instant;
 use tch::Kind;
 use zoo_host::{Environment, Registry, World, WorldOptions};
 use zoo_record::{Event, Reached, RunDir, Sink, Values};
-use zoo_schema::experiment::{Arm, Experiment, Metric};
+use zoo_schema::experiment::{Arm, Experiment, Metric, PartCost};
 
 /// Set when the user wants the run to stop (Ctrl-C): the engine finishes the update, saves, and
 /// answers [`ArmOutcome::Stopped`]. Clones share the flag.
@@ -41,10 +41,17 @@ impl StopFlag {
 /// What the plan predicts for a phase or an evaluation of the arm.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlannedMemory {
-    /// The phase or evaluation.
-    pub part: String,
-    /// Peak memory in bytes.
-    pub bytes: f64,
+    /// The phase or evaluation with what it needs.
+    pub cost: PartCost,
+    /// It is computed in 16 bits.
+    pub narrow: bool,
+}
+
+impl PlannedMemory {
+    /// Peak memory in bytes, for a worst batch whose longest text has so many tokens.
+    pub(crate) fn bytes(&self, length: usize) -> f64 {
+        self.cost.bytes_at(length as f64, self.narrow)
+    }
 }
 
 /// What [`run_arm`] does.
@@ -127,7 +134,7 @@ impl<'a> Session<'a> {
     fn open(job: ArmJob<'a>) -> Result<Option<Self>> {
         let ArmJob { arm, seed, device, run_dir, stop, .. } = job;
         let began = Instant::now();
-        let meter = Meter::new(device);
+        let meter = Meter::new(device)?;
         let observer = Arc::new(Observer::new(job.environment, stop.clone()));
         let options = WorldOptions { run_seed: seed, device, paranoid: job.paranoid };
         let environment: Arc<dyn Environment> = Arc::<Observer>::clone(&observer);

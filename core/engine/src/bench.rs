@@ -96,7 +96,6 @@ pub fn bench(
     let environment = RunEnvironment::new(options.assets.clone(), sink.clone(), stop.clone(), &[]);
     let timings = Timings::new(options.device, WARM_UP);
     let planned = crate::run::planned_memory(&measured, options.device);
-    let planned_memory = planned.iter().find(|part| part.part == phase.name).map(|part| part.bytes);
     let outcome: ArmResultOf<ArmOutcome> = run_arm(ArmJob {
         experiment: &experiment,
         arm: &measured,
@@ -170,7 +169,7 @@ pub fn bench(
             .collect(),
         share_waiting: times.waiting / whole,
         peak_memory: watch.peak,
-        planned_memory,
+        planned_memory: watch.planned,
         flops_per_step: flops,
         flops_per_second: flops * steps_per_second,
         peak_flops_per_second: peak,
@@ -195,6 +194,7 @@ fn measured_arm(arm: &Arm, phase: &Phase, updates: u64) -> Arm {
 #[derive(Clone, Debug, Default)]
 struct Watch {
     peak: Option<f64>,
+    planned: Option<f64>,
 }
 
 struct Listen(Arc<Mutex<Watch>>);
@@ -202,7 +202,8 @@ struct Listen(Arc<Mutex<Watch>>);
 impl Sink for Listen {
     fn event(&mut self, event: &Event) {
         let mut watch = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Event::PlanMeasured { measured, .. } = event {
+        if let Event::PlanMeasured { planned, measured, .. } = event {
+            watch.planned = Some(*planned);
             watch.peak = Some(*measured);
         }
     }

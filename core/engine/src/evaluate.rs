@@ -97,17 +97,18 @@ impl Session<'_> {
             Runner { world: &world, program: &program, device: self.device, training: false, autocast };
         let updater = Updater::new(runner);
         let mut totals = Totals::new(&program);
-        let mut number = 0;
+        let (mut number, mut longest) = (0, 0);
         self.start_memory(&evaluation.name)?;
         while let (Some(batch), Some(moment)) = (loader.next()?, moment(number)) {
             if self.stop.stopped() {
                 return Ok(None);
             }
             totals.add(&updater.measure(&batch, &moment)?)?;
+            longest = longest.max(batch.length());
             number += 1;
         }
         drop(loader);
-        self.report_memory("peak memory of evaluation", &evaluation.name, 0)?;
+        self.report_memory("peak memory of evaluation", &evaluation.name, 0, longest)?;
         let mut values = Values::new();
         let scope = zoo_host::CallScope {
             step: Arc::clone(&program.name),

@@ -106,31 +106,38 @@ impl Session<'_> {
 
     /// Whether something was planned for the part, and is not measured yet.
     pub(crate) fn is_planned(&self, part: &str) -> bool {
-        self.planned.iter().any(|planned| planned.part == part)
+        self.planned.iter().any(|planned| planned.cost.name == part)
     }
 
     /// Starts to measure the memory of a part, where something was planned for it.
     pub(crate) fn start_memory(&mut self, part: &str) -> Result<()> {
-        if self.is_planned(part) { self.meter.start() } else { Ok(()) }
+        if !self.is_planned(part) {
+            return Ok(());
+        }
+        // A checkpoint on its way to the disk holds copies that go meanwhile.
+        self.poll(true)?;
+        self.meter.start()
     }
 
     /// Tells measured memory beside what was planned for the part, if anything was.
-    /// `held` are bytes of tensors that were there before, beside parameters.
-    pub(crate) fn report_memory(&mut self, what: &str, part: &str, held: usize) -> Result<()> {
-        let planned = self.planned.iter().find(|planned| planned.part == part).map(|planned| planned.bytes);
-        if let Some(planned) = planned {
+    /// `held` are bytes of tensors that were there before, beside parameters; `length` tokens has the longest
+    /// text of the worst batch.
+    pub(crate) fn report_memory(&mut self, what: &str, part: &str, held: usize, length: usize) -> Result<()> {
+        let planned = self.planned.iter().find(|planned| planned.cost.name == part);
+        if let Some(planned) = planned.map(|planned| planned.bytes(length)) {
             let parameters: usize = self.world.state().iter().map(|(_, tensor)| memory::bytes(tensor)).sum();
-            let measured = self.meter.peak(parameters + held)?;
+            let peak = self.meter.peak(parameters + held)?;
             self.tell(Event::PlanMeasured {
                 arm: self.arm.name.clone(),
                 what: what.to_owned(),
                 part: part.to_owned(),
                 measure: Measure::Bytes,
                 planned,
-                measured,
+                measured: peak.tensors,
+                process: peak.process,
             });
             // Once for every part.
-            self.planned.retain(|planned| planned.part != part);
+            self.planned.retain(|planned| planned.cost.name != part);
         }
         Ok(())
     }

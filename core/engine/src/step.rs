@@ -37,6 +37,13 @@ impl Batch {
         matrices.map(Tensor::numel).max().unwrap_or(0)
     }
 
+    /// Tokens of its longest text, as far as known: columns of its widest matrix of whole numbers.
+    pub(crate) fn length(&self) -> usize {
+        let matrices = self.values.iter().filter_map(|(_, v)| v.tensor());
+        let matrices = matrices.filter(|t| t.dim() == 2 && t.kind() == Kind::Int64);
+        matrices.map(|t| t.size()[1] as usize).max().unwrap_or(0)
+    }
+
     fn again(&self) -> Vec<(usize, Value)> {
         self.values.iter().map(|(slot, value)| (*slot, value.shallow_clone())).collect()
     }

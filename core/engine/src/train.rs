@@ -256,6 +256,7 @@ impl Session<'_> {
             rows: batch.rows,
             values: batch.values.iter().map(|(slot, value)| (*slot, value.shallow_clone())).collect(),
         };
+        let length = largest.length();
         let parts: Vec<Batch> = (0..training.ranges.len().min(2)).map(|_| again(largest)).collect();
         let stateful = training.program.stateful.iter();
         let states = stateful.map(|id| Ok((*id, self.world.save(*id)?))).collect::<Result<Vec<_>>>()?;
@@ -279,7 +280,7 @@ impl Session<'_> {
         self.start_memory(phase)?;
         let tried = try_it()?;
         let held = training.optimizer.states().iter().map(|(_, state)| bytes(state)).sum();
-        self.report_memory("peak memory of training", phase, held)?;
+        self.report_memory("peak memory of training", phase, held, length)?;
         drop(tried);
         for (id, state) in states {
             if let Some(state) = state {

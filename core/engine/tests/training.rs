@@ -7,7 +7,7 @@ use common::{Graph, Run, arm, curve, evaluation, fit, instance, logged, measure,
 use serde_json::json;
 use zoo_engine::{ArmOutcome, PlannedMemory};
 use zoo_record::{CheckpointKind, Collect, Event};
-use zoo_schema::experiment::{Length, Operator, Precision, Share, ValueRef};
+use zoo_schema::experiment::{Length, MemoryCost, Operator, PartCost, Precision, Share, ValueRef};
 
 #[test]
 fn a_line_is_learned_and_measured() {
@@ -297,7 +297,11 @@ fn the_plan_is_held_against_what_was_measured() {
     let (outcome, plain) = run.go();
     outcome.unwrap();
     let model = run.model("line");
-    let planned = |part: &str| PlannedMemory { part: part.to_owned(), bytes: 1e6 };
+    let memory = MemoryCost { parameters: 250e3, ..MemoryCost::default() };
+    let planned = |part: &str| PlannedMemory {
+        cost: PartCost { name: part.to_owned(), memory: memory.clone(), ..PartCost::default() },
+        narrow: false,
+    };
     let mut collect = Collect::default();
     run.run_planned(&mut collect, vec![planned("train"), planned("unseen_error")]).unwrap();
     let measured: Vec<(String, String)> = collect

@@ -205,6 +205,11 @@ impl Parse for Arguments {
                         *slot = Some(value.value());
                     }
                 }
+                "bounds" => {
+                    for CostArgument(dimension, formula) in list(input)? {
+                        arguments.cost.bounds.insert(dimension.to_string(), formula.value());
+                    }
+                }
                 "parts" => {
                     for PartArgument(name, formula) in list(input)? {
                         arguments.cost.parts.insert(name, formula);
@@ -218,8 +223,8 @@ impl Parse for Arguments {
                 "stops_gradient" => arguments.effects.stops_gradient = true,
                 _ => {
                     let text = format!(
-                        "`{key}` is unknown here; known are name, inputs, outputs, count_inputs, sites, cost, parts, writes, states, \
-                         random, state, parameters, loader, whole_update and stops_gradient"
+                        "`{key}` is unknown here; known are name, inputs, outputs, count_inputs, sites, cost, bounds, parts, writes, \
+                         states, random, state, parameters, loader, whole_update and stops_gradient"
                     );
                     return Err(syn::Error::new(key.span(), text));
                 }

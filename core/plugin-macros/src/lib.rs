@@ -16,6 +16,7 @@ use proc_macro::TokenStream;
 ///     outputs(loss: "float[]" = "sum over targets"),
 ///     count_inputs(targets),
 ///     cost(flops = "5 * M * V"),
+///     bounds(T = "maximum_length"),
 ///     random, state, parameters, loader, whole_update, stops_gradient,
 ///     writes(parameters, states),
 ///     sites("layers.{layers}.attention.query": "hidden" => "hidden"),

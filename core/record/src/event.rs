@@ -139,6 +139,10 @@ pub enum Event {
         /// Measured.
         #[serde(with = "number")]
         measured: f64,
+        /// Of memory on the CPU: what the process grew by for it, with holes of the heap and what libraries
+        /// keep.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        process: Option<f64>,
     },
     /// A component gave a picture, a table or a text for the report.
     Artifact {

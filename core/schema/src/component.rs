@@ -243,12 +243,18 @@ pub struct Cost {
     /// Number of trained parameters, shared ones included.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parameters: Option<String>,
-    /// Floating point values kept for the backward pass.
+    /// Floating point values kept for the backward pass, inputs among them where the call keeps those.
+    /// Outputs are not: they are counted as long as something reads them, and where a call keeps them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub activations: Option<String>,
-    /// Floating point values alive at once, beside the kept ones, at the worst moment.
+    /// Floating point values that the call has made and that are alive at once, at its worst moment: kept
+    /// ones and outputs among them, inputs not. Without gradients it is all that a call needs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workspace: Option<String>,
+    /// The largest size of a dimension that only a batch tells (`T` of a tokenizer), a formula over
+    /// parameters. It does not fix the dimension: costs of what nothing else fixes are predicted with it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub bounds: BTreeMap<String, String>,
     /// Number of parameters at or below a name (`encoder.embeddings`), of those names that other models
     /// may share: with it, what is shared is counted once.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]

@@ -114,6 +114,10 @@ pub struct ArmCost {
     pub steps: f64,
     /// Examples seen in all phases.
     pub examples: f64,
+    /// Phases whose length is told in epochs. How many updates that is, is known when the data is there:
+    /// until then an epoch counts as one update in the numbers above.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub in_epochs: Vec<String>,
     /// What each phase costs, in their order, then each evaluation.
     #[serde(default)]
     pub parts: Vec<PartCost>,
@@ -128,6 +132,34 @@ pub struct PartCost {
     pub flops: f64,
     /// Memory at the worst moment.
     pub memory: MemoryCost,
+    /// Where only a batch tells how long its texts are, `memory` is that of the longest that components
+    /// allow: here is that of shorter ones, by length in tokens, the longest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_length: Vec<LengthCost>,
+}
+
+/// Predicted memory for texts of a length.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LengthCost {
+    /// Tokens of the longest text of a batch.
+    pub length: f64,
+    /// Memory at the worst moment.
+    pub memory: MemoryCost,
+}
+
+impl PartCost {
+    /// Bytes as [`MemoryCost::bytes`] tells them, for a batch whose longest text has `length` tokens: on the
+    /// straight line between the lengths next to it that a prediction is there for.
+    pub fn bytes_at(&self, length: f64, narrow: bool) -> f64 {
+        let above = self.by_length.partition_point(|known| known.length < length);
+        let Some(upper) = self.by_length.get(above) else { return self.memory.bytes(narrow) };
+        let Some(lower) = above.checked_sub(1).and_then(|below| self.by_length.get(below)) else {
+            return upper.memory.bytes(narrow);
+        };
+        let share = (length - lower.length) / (upper.length - lower.length);
+        let (low, high) = (lower.memory.bytes(narrow), upper.memory.bytes(narrow));
+        low + share * (high - low)
+    }
 }
 
 /// Predicted memory at the worst moment of a phase or evaluation, in numbers of values: what a value

@@ -24,11 +24,16 @@
 #include <ATen/ops/full.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/stack.h>
+#include <c10/core/CPUAllocator.h>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <torch/headeronly/version.h>
 
 #include <dlfcn.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
+#include <atomic>
 #include <cstdint>
 #include <exception>
 #include <memory>
@@ -105,6 +110,43 @@ bool alike(const at::Tensor &a, const at::Tensor &b) {
       return false;
   return true;
 }
+
+std::atomic<int64_t> tensor_bytes{0};
+std::atomic<int64_t> tensor_bytes_peak{0};
+
+#ifdef __GLIBC__
+// libtorch's own allocator, with a count of what it gave and got back.
+class CountingAllocator final : public c10::Allocator {
+public:
+  explicit CountingAllocator(c10::Allocator *inner) { own = inner; }
+
+  c10::DataPtr allocate(size_t count) override {
+    auto data = own->allocate(count);
+    // A block that its owner would free in another way is not counted.
+    if (data.compare_exchange_deleter(own->raw_deleter(), &drop)) {
+      const auto size = static_cast<int64_t>(malloc_usable_size(data.get()));
+      const auto now = tensor_bytes.fetch_add(size) + size;
+      auto peak = tensor_bytes_peak.load();
+      while (now > peak && !tensor_bytes_peak.compare_exchange_weak(peak, now)) {
+      }
+    }
+    return data;
+  }
+
+  c10::DeleterFnPtr raw_deleter() const override { return &drop; }
+
+  void copy_data(void *to, const void *from, std::size_t count) const override { default_copy_data(to, from, count); }
+
+private:
+  static void drop(void *data) {
+    tensor_bytes.fetch_sub(static_cast<int64_t>(malloc_usable_size(data)));
+    own->raw_deleter()(data);
+  }
+
+  // One of a process: deleters are plain functions.
+  inline static c10::Allocator *own = nullptr;
+};
+#endif
 
 } // namespace
 
@@ -388,6 +430,31 @@ int zoo_torch_reset_device_peak(int kind, int index) {
   return guarded([&] {
     at::getDeviceAllocator(device_type(kind))->resetPeakStats(static_cast<c10::DeviceIndex>(index));
   });
+}
+
+// What tensors on the CPU take, counted at the allocator as libtorch counts it on accelerators.
+int zoo_torch_count_tensors(int *counted) {
+  return guarded([&] {
+#ifdef __GLIBC__
+    static std::once_flag once;
+    // Never destroyed: tensors may outlive every static object.
+    std::call_once(once, [] { c10::SetCPUAllocator(new CountingAllocator(c10::GetCPUAllocator())); });
+    *counted = 1;
+#else
+    *counted = 0;
+#endif
+  });
+}
+
+int zoo_torch_tensor_memory(int64_t out[2]) {
+  return guarded([&] {
+    out[0] = tensor_bytes.load();
+    out[1] = tensor_bytes_peak.load();
+  });
+}
+
+int zoo_torch_reset_tensor_peak() {
+  return guarded([&] { tensor_bytes_peak.store(tensor_bytes.load()); });
 }
 
 int zoo_torch_empty_cache(int kind) {

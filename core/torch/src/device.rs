@@ -256,6 +256,52 @@ pub fn reset_device_peak(device: Device) -> Result<()> {
     check("resetting device memory", unsafe { sys::zoo_torch_reset_device_peak(kind, index) })
 }
 
+/// Memory of tensors on the CPU, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TensorMemory {
+    /// Now.
+    pub allocated: u64,
+    /// At most, since [`reset_tensor_peak`].
+    pub allocated_peak: u64,
+}
+
+/// Counts from now on what tensors on the CPU take: as [`device_memory`] for accelerators. Tensors that are
+/// there already are left out. Call it once, early; false where the system's allocator does not tell the
+/// size of a block, and nothing is counted.
+///
+/// # Errors
+///
+/// What libtorch throws.
+pub fn count_tensors() -> Result<bool> {
+    let mut counted = 0;
+    // SAFETY: a place for an integer. Blocks keep the deleter that they were allocated with.
+    check("counting tensors", unsafe { sys::zoo_torch_count_tensors(&mut counted) })?;
+    Ok(counted != 0)
+}
+
+/// What tensors on the CPU take, counted since [`count_tensors`]; zeros before it.
+///
+/// # Errors
+///
+/// None that libtorch has.
+pub fn tensor_memory() -> Result<TensorMemory> {
+    let mut out = [0; 2];
+    // SAFETY: a place for two integers.
+    check("reading the memory of tensors", unsafe { sys::zoo_torch_tensor_memory(&mut out) })?;
+    let [allocated, allocated_peak] = out.map(|n| u64::try_from(n).unwrap_or(0));
+    Ok(TensorMemory { allocated, allocated_peak })
+}
+
+/// Starts the peak of [`tensor_memory`] anew.
+///
+/// # Errors
+///
+/// None that libtorch has.
+pub fn reset_tensor_peak() -> Result<()> {
+    // SAFETY: no arguments.
+    check("resetting the memory of tensors", unsafe { sys::zoo_torch_reset_tensor_peak() })
+}
+
 /// Gives cached blocks of an accelerator back to it; nothing on the CPU.
 ///
 /// # Errors

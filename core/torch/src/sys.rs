@@ -102,5 +102,8 @@ unsafe extern "C" {
     pub(crate) fn zoo_torch_synchronize(kind: c_int, index: c_int) -> c_int;
     pub(crate) fn zoo_torch_device_memory(kind: c_int, index: c_int, out: *mut [i64; 4]) -> c_int;
     pub(crate) fn zoo_torch_reset_device_peak(kind: c_int, index: c_int) -> c_int;
+    pub(crate) fn zoo_torch_count_tensors(counted: *mut c_int) -> c_int;
+    pub(crate) fn zoo_torch_tensor_memory(out: *mut [i64; 2]) -> c_int;
+    pub(crate) fn zoo_torch_reset_tensor_peak() -> c_int;
     pub(crate) fn zoo_torch_empty_cache(kind: c_int) -> c_int;
 }

@@ -4,9 +4,9 @@
 //! backward pass needs is kept, with gradients and states of the optimizer from the update before.
 
 use crate::evaluate::ArmChecker;
-use crate::steps::{Built, inputs_of};
+use crate::steps::{Built, Sizes, inputs_of};
 use std::collections::{HashMap, HashSet};
-use zoo_schema::experiment::{ArmCost, Instance, MemoryCost, Operation, PartCost, StepGraph};
+use zoo_schema::experiment::{ArmCost, Instance, LengthCost, MemoryCost, Operation, PartCost, StepGraph};
 use zoo_schema::formula::Formula;
 use zoo_schema::{Dtype, StateLayout};
 
@@ -105,7 +105,7 @@ impl ArmChecker<'_> {
             let Some(text) = self.schemas.get(instance).and_then(|s| s.cost.flops.as_deref()) else {
                 continue;
             };
-            match formula(text, &built.names[i]) {
+            match formula(text, &built.sizes.names[i]) {
                 Ok(of_call) => flops += if differentiated.trained[i] { 3.0 } else { 1.0 } * of_call,
                 Err(reason) => {
                     self.cost.unknown.get_or_insert(format!("`{instance}`: {reason}"));
@@ -113,7 +113,6 @@ impl ArmChecker<'_> {
             }
         }
         self.cost.cost.train_flops += updates * flops;
-        let mut memory = self.memory(built, Some(&differentiated), accumulate);
         let names: HashSet<&str> = graph
             .nodes
             .iter()
@@ -128,12 +127,17 @@ impl ArmChecker<'_> {
         };
         let trained: Vec<&Instance> =
             self.instances.iter().filter(in_step).filter(|x| self.is_trained(&x.name, train)).collect();
-        memory.gradients = self.parameters(&trained);
+        let gradients = self.parameters(&trained);
         let states = self.schemas.get(optimizer).map(|s| s.effects.states.as_slice()).unwrap_or_default();
         // Factored states are too small to count.
         let whole = states.iter().filter(|state| state.layout == StateLayout::Same).count();
-        memory.states = whole as f64 * memory.gradients;
-        self.cost.cost.parts.push(PartCost { name: phase.to_owned(), flops, memory });
+        let memory = |sizes: &Sizes| MemoryCost {
+            gradients,
+            states: whole as f64 * gradients,
+            ..self.memory(graph, sizes, Some(&differentiated), accumulate)
+        };
+        let part = part(phase, flops, built, memory);
+        self.cost.cost.parts.push(part);
     }
 
     /// Adds what a batch of an evaluation costs.
@@ -143,19 +147,32 @@ impl ArmChecker<'_> {
             if let Operation::Call { instance, .. } = &node.operation
                 && let Some(text) = self.schemas.get(instance).and_then(|s| s.cost.flops.as_deref())
             {
-                flops += formula(text, &built.names[i]).unwrap_or(0.0);
+                flops += formula(text, &built.sizes.names[i]).unwrap_or(0.0);
             }
         }
-        let memory = self.memory(built, None, 1.0);
-        self.cost.evaluations.push(PartCost { name: evaluation.to_owned(), flops, memory });
+        let part = part(evaluation, flops, built, |sizes| self.memory(&built.graph, sizes, None, 1.0));
+        self.cost.evaluations.push(part);
     }
 
     /// Memory of one part of an update, or of a batch, without parameters and what belongs to them.
-    fn memory(&self, built: &Built, differentiated: Option<&Differentiated>, parts: f64) -> MemoryCost {
-        let graph = &built.graph;
+    fn memory(
+        &self,
+        graph: &StepGraph,
+        sizes: &Sizes,
+        differentiated: Option<&Differentiated>,
+        parts: f64,
+    ) -> MemoryCost {
         let mut memory = MemoryCost::default();
         let last_use = last_uses(graph);
-        // Values that are computed without gradients live until they are used last.
+        let read: HashSet<(usize, &str)> = graph
+            .nodes
+            .iter()
+            .flat_map(|node| inputs_of(&node.operation))
+            .chain(graph.logs.iter().map(|log| &log.value))
+            .chain(graph.loss.iter().map(|term| &term.value))
+            .map(|value| (value.node, value.output.as_str()))
+            .collect();
+        // Outputs live until they are used last, unless the backward pass needs them.
         let mut alive = 0.0;
         let mut released: Vec<Vec<f64>> = vec![Vec::new(); graph.nodes.len()];
         for (i, node) in graph.nodes.iter().enumerate() {
@@ -168,25 +185,27 @@ impl ArmChecker<'_> {
             };
             if loader {
                 memory.batch_bytes +=
-                    built.outputs[i].iter().map(|(_, t, n)| width(*t) * n.unwrap_or(0.0)).sum::<f64>();
+                    sizes.outputs[i].iter().map(|(_, t, n)| width(*t) * n.unwrap_or(0.0)).sum::<f64>();
                 continue;
             }
-            let floats: f64 = built.outputs[i]
+            let floats: f64 = sizes.outputs[i]
                 .iter()
-                .filter(|(_, dtype, _)| dtype.has_shape() && *dtype != Dtype::Text)
+                .filter(|(output, dtype, _)| {
+                    dtype.has_shape() && *dtype != Dtype::Text && read.contains(&(i, output.as_str()))
+                })
                 .map(|(_, dtype, count)| width(*dtype) / 4.0 * count.unwrap_or(0.0))
                 .sum();
             let backward = differentiated.is_some_and(|d| d.backward(i));
             let mut workspace = 0.0;
-            let mut kept = floats;
+            let (mut kept, mut outputs) = if backward { (floats, 0.0) } else { (0.0, floats) };
             if let Operation::Call { instance, .. } = &node.operation
                 && let Some(cost) = self.schemas.get(instance).map(|s| &s.cost)
             {
-                let value = |text: Option<&str>| text.and_then(|text| formula(text, &built.names[i]).ok());
+                let value = |text: Option<&str>| text.and_then(|text| formula(text, &sizes.names[i]).ok());
                 workspace = value(cost.workspace.as_deref()).unwrap_or(0.0);
                 if backward {
                     match value(cost.activations.as_deref()) {
-                        Some(activations) => kept = activations.max(floats),
+                        Some(activations) => (kept, outputs) = (activations, floats),
                         None if self.schemas.get(instance).is_some_and(|s| s.effects.parameters) => {
                             memory.unknown.push(instance.clone());
                         }
@@ -194,13 +213,12 @@ impl ArmChecker<'_> {
                     }
                 }
             }
-            if backward {
-                memory.activations += kept;
-            } else {
-                alive += kept;
-                released[last_use[i].max(i)].push(kept);
-            }
-            memory.workspace = f64::max(memory.workspace, memory.activations + alive + workspace);
+            // What the call makes is there at its worst moment, and what it gives at its end.
+            let during = f64::max(workspace, kept + outputs);
+            memory.workspace = f64::max(memory.workspace, memory.activations + alive + during);
+            memory.activations += kept;
+            alive += outputs;
+            released[last_use[i].max(i)].push(outputs);
             alive -= released[i].iter().sum::<f64>();
         }
         // The worst moment in all, of which the kept values are a part.
@@ -242,7 +260,21 @@ impl ArmChecker<'_> {
         self.cost.cost.parts.append(&mut self.cost.evaluations);
         for part in &mut self.cost.cost.parts {
             part.memory.parameters = parameters;
+            part.by_length.iter_mut().for_each(|known| known.memory.parameters = parameters);
         }
+    }
+}
+
+/// Costs of a phase or evaluation, by the memory that sizes need.
+fn part(name: &str, flops: f64, built: &Built, memory: impl Fn(&Sizes) -> MemoryCost) -> PartCost {
+    let by_length = built.by_length.iter();
+    PartCost {
+        name: name.to_owned(),
+        flops,
+        memory: memory(&built.sizes),
+        by_length: by_length
+            .map(|(length, sizes)| LengthCost { length: *length, memory: memory(sizes) })
+            .collect(),
     }
 }
 

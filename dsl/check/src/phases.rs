@@ -413,8 +413,10 @@ impl<'d> ArmChecker<'d> {
         let built = self.step(name, step?, &data, Some(batch), true)?;
         let updates = match length {
             Length::Steps(steps) => steps as f64,
-            // The number of examples is known when the data is there; until then the cost is per epoch.
-            Length::Epochs(epochs) => epochs,
+            Length::Epochs(epochs) => {
+                self.cost.cost.in_epochs.push(name.to_owned());
+                epochs
+            }
         };
         self.add_cost(name, &built, updates, batch, accumulate, &train, &optimizer);
         Some(Phase {

@@ -53,13 +53,24 @@ struct Builder {
 /// A finished step with what its costs are computed from.
 pub(crate) struct Built {
     pub(crate) graph: StepGraph,
+    /// What is known of sizes, and where only a batch tells, the largest ones.
+    pub(crate) sizes: Sizes,
+    /// Sizes with shorter texts, by their length, the longest last; none where all is known.
+    pub(crate) by_length: Vec<(f64, Sizes)>,
+    /// Kind and better-direction of every log, for metrics.
+    pub(crate) logs: Vec<LogFacts>,
+}
+
+/// Sizes of a step's values.
+pub(crate) struct Sizes {
     /// For every node: the values of names in cost formulas; none where a dimension is unknown.
     pub(crate) names: Vec<HashMap<String, f64>>,
     /// For every node: its outputs, with element type and number of elements where that is known.
     pub(crate) outputs: Vec<Vec<(String, Dtype, Option<f64>)>>,
-    /// Kind and better-direction of every log, for metrics.
-    pub(crate) logs: Vec<LogFacts>,
 }
+
+/// Shares of the largest size of what only a batch tells, for which costs are predicted.
+const SHARES: [f64; 8] = [0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0];
 
 /// What is known of a log.
 #[derive(Clone, Debug)]
@@ -249,30 +260,16 @@ impl<'d> ArmChecker<'d> {
             loss: if trained { loss.map(|(terms, _)| terms).unwrap_or_default() } else { Vec::new() },
         };
         let kept = prune(&mut graph);
-        let mut names = Vec::new();
+        let (sizes, longest) = self.sizes(&graph, &kept, &builder, 1.0);
+        let by_length = match longest {
+            Some(longest) => SHARES
+                .iter()
+                .map(|share| (share * longest, self.sizes(&graph, &kept, &builder, *share).0))
+                .collect(),
+            None => Vec::new(),
+        };
         let mut edges = Vec::new();
-        let mut outputs = Vec::new();
-        for (new, old) in kept.iter().enumerate() {
-            let sizes = builder.types[*old].iter().map(|(output, kind)| {
-                let shape = kind.shape.as_deref();
-                let elements = shape.and_then(|shape| {
-                    shape.iter().map(|size| builder.unknowns.value(size)).product::<Option<f64>>()
-                });
-                (output.clone(), kind.dtype, elements)
-            });
-            outputs.push(sizes.collect());
-            let mut known = HashMap::new();
-            if let Some(dimensions) = builder.dimensions.get(old) {
-                for (name, size) in dimensions.all() {
-                    if let Some(value) = builder.unknowns.value(size) {
-                        known.insert(name.clone(), value);
-                    } else if !self.is_in_play(name, new, &graph) {
-                        // Nothing of this size is given or computed, as with scores that nobody reads.
-                        known.insert(name.clone(), 0.0);
-                    }
-                }
-            }
-            names.push(known);
+        for new in 0..kept.len() {
             for input in inputs_of(&graph.nodes[new].operation) {
                 let from = kept[input.node];
                 let kind = builder.types[from].iter().find(|(o, _)| *o == input.output);
@@ -291,7 +288,81 @@ impl<'d> ArmChecker<'d> {
             graph: graph.clone(),
             edges,
         });
-        Some(Built { graph, names, outputs, logs: facts })
+        Some(Built { graph, sizes, by_length, logs: facts })
+    }
+
+    /// Sizes of a step, where what nothing fixes has a share of the largest size that schemas tell; and
+    /// that size, where there is such.
+    fn sizes(
+        &self,
+        graph: &StepGraph,
+        kept: &[usize],
+        builder: &Builder,
+        share: f64,
+    ) -> (Sizes, Option<f64>) {
+        let (unknowns, longest) = self.bounded(graph, kept, builder, share);
+        let (mut names, mut outputs) = (Vec::new(), Vec::new());
+        for (new, old) in kept.iter().enumerate() {
+            let sizes = builder.types[*old].iter().map(|(output, kind)| {
+                let shape = kind.shape.as_deref();
+                let elements = shape
+                    .and_then(|shape| shape.iter().map(|size| unknowns.value(size)).product::<Option<f64>>());
+                (output.clone(), kind.dtype, elements)
+            });
+            outputs.push(sizes.collect());
+            let mut known = HashMap::new();
+            if let Some(dimensions) = builder.dimensions.get(old) {
+                for (name, size) in dimensions.all() {
+                    if let Some(value) = unknowns.value(size) {
+                        known.insert(name.clone(), value);
+                    } else if !self.is_in_play(name, new, graph) {
+                        // Nothing of this size is given or computed, as with scores that nobody reads.
+                        known.insert(name.clone(), 0.0);
+                    }
+                }
+            }
+            names.push(known);
+        }
+        (Sizes { names, outputs }, longest)
+    }
+
+    /// The unknowns of a step, with a share of the largest sizes that schemas tell in place of those that
+    /// nothing fixes: of the smallest of the bounds, where there are several. And the largest such size.
+    fn bounded(
+        &self,
+        graph: &StepGraph,
+        kept: &[usize],
+        builder: &Builder,
+        share: f64,
+    ) -> (Unknowns, Option<f64>) {
+        let mut bounds: Vec<(Size, f64)> = Vec::new();
+        for (node, old) in graph.nodes.iter().zip(kept) {
+            let Operation::Call { instance, .. } = &node.operation else { continue };
+            let (Some(schema), Some(dimensions)) = (self.schemas.get(instance), builder.dimensions.get(old))
+            else {
+                continue;
+            };
+            let numbers: HashMap<String, f64> = dimensions
+                .all()
+                .filter_map(|(name, size)| Some((name.clone(), builder.unknowns.value(size)?)))
+                .collect();
+            for (dimension, text) in &schema.cost.bounds {
+                if let Some(size) = dimensions.get(dimension)
+                    && let Ok(bound) = crate::cost::formula(text, &numbers)
+                {
+                    bounds.push((size.clone(), bound));
+                }
+            }
+        }
+        bounds.sort_by(|a, b| a.1.total_cmp(&b.1));
+        let mut unknowns = builder.unknowns.clone();
+        let mut longest = None;
+        for (size, bound) in bounds {
+            if unknowns.value(&size).is_none() && unknowns.unify(&size, &Size::Known(share * bound)) {
+                longest = Some(f64::max(longest.unwrap_or(0.0), bound));
+            }
+        }
+        (unknowns, longest)
     }
 
     /// Whether a dimension of a call's schema belongs to a value that is given to it or read from it.

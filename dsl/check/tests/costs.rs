@@ -58,6 +58,10 @@ fn catalogue() -> Catalogue {
 }
 
 fn experiment(phase: &str) -> Experiment {
+    lasting("100 steps", phase)
+}
+
+fn lasting(length: &str, phase: &str) -> Experiment {
     let text = format!(
         r#"mlm 1
 
@@ -83,7 +87,7 @@ step measured(batch) {{
 phase train {{
   data = rows
   step = both
-  steps = 100 steps
+  steps = {length}
   batch = 8 seq
   optimizer = adam
 {phase}
@@ -123,9 +127,10 @@ fn flops_parameters_and_memory_by_hand() {
     let train = part(&experiment, "train");
     assert_eq!(train.flops * 100.0, cost.train_flops);
     assert_eq!((train.memory.parameters, train.memory.gradients, train.memory.states), (80.0, 80.0, 160.0));
-    // What two networks and two objectives keep, and the gradient that the last objective begins with.
+    // What two networks and two objectives keep; beside it, when the last objective ends, the scores that it
+    // read and both losses.
     assert_eq!(train.memory.activations, 2.0 * (8.0 * 12.0 + 8.0 * 2.0));
-    assert_eq!(train.memory.workspace, 8.0 * 2.0);
+    assert_eq!(train.memory.workspace, 8.0 * 2.0 + 2.0);
     assert_eq!(train.memory.batch_bytes, 8.0 * 4.0 * 4.0 + 8.0 * 8.0);
     let quality = part(&experiment, "quality");
     assert_eq!((quality.memory.gradients, quality.memory.activations), (0.0, 0.0));
@@ -151,4 +156,89 @@ fn what_is_not_trained_has_no_gradient() {
     assert_eq!(train.memory.gradients, 60.0);
     // `a` and its objective run forward only.
     assert_eq!(train.flops, (3.0 + 1.0) * (8.0 * 10.0 * 12.0 + 8.0 * 8.0));
+}
+
+/// A tokenizer in the step: how long texts are, only a batch tells. A model of at most `longest` tokens.
+fn of_texts(maximum_length: &str) -> Experiment {
+    let components = vec![
+        component(json!({
+            "name": "toy.texts", "kind": "data", "summary": "texts",
+            "out": [{"name": "text", "type": "text[B]"}],
+        })),
+        component(json!({
+            "name": "toy.words", "kind": "tokenizer", "summary": "words",
+            "params": [{"name": "maximum_length", "type": "count", "optional": true}],
+            "in": [{"name": "text", "type": "text[B]"}],
+            "out": [{"name": "ids", "type": "int[B, T]"}],
+            "effects": {"loader": true},
+            "cost": {"bounds": {"T": "maximum_length"}},
+        })),
+        component(json!({
+            "name": "toy.score", "kind": "architecture", "summary": "a score",
+            "params": [{"name": "longest", "type": "count"}],
+            "in": [{"name": "ids", "type": "int[B, T]"}],
+            "out": [{"name": "score", "type": "float[]"}],
+            "cost": {"flops": "B * T", "workspace": "2 * B * T", "bounds": {"T": "longest"}},
+        })),
+    ];
+    let plugin = Plugin {
+        name: "zoo-toy".into(),
+        version: "0.1.0".into(),
+        path: "libzoo_toy.so".into(),
+        hash: String::new(),
+        components,
+    };
+    let text = format!(
+        r#"mlm 1
+
+use plugin "zoo-toy"
+
+data texts = toy.texts()
+tokenizer words = toy.words({maximum_length})
+model score = toy.score(longest: 100)
+
+step measured(batch) {{
+  log score = score(words(batch.text))
+}}
+
+eval quality = measure(measured, data: texts, batch: 16 seq)
+metric score_of_texts = quality.score
+"#
+    );
+    let checked = check(&Input {
+        name: "toy.mlm",
+        text: &text,
+        read: &|_| Err("no other file".into()),
+        catalogue: &Catalogue { plugins: vec![plugin], refused: Vec::new() },
+        profile: None,
+        arms: &[],
+        sets: &[],
+        seeds: None,
+    });
+    assert!(!checked.has_errors(), "{:#?}", checked.diagnostics);
+    checked.experiment.unwrap()
+}
+
+#[test]
+fn what_only_a_batch_tells_is_predicted_at_its_largest() {
+    // The smaller of two bounds.
+    let experiment = of_texts("maximum_length: 30");
+    let quality = part(&experiment, "quality");
+    assert_eq!(quality.flops, 16.0 * 30.0);
+    assert_eq!(quality.memory.workspace, 2.0 * 16.0 * 30.0);
+    assert_eq!(quality.memory.batch_bytes, 8.0 * 16.0 * 30.0);
+    // Shorter texts need less: half of all tokens, half of what they take.
+    let bytes = |length: f64| quality.bytes_at(length, false);
+    assert_eq!(bytes(30.0), quality.memory.bytes(false));
+    assert_eq!(bytes(15.0) * 2.0, bytes(30.0));
+    assert!((bytes(16.0) * 30.0 / 16.0 - bytes(30.0)).abs() < 1e-6, "between two that are known");
+    assert_eq!(bytes(1000.0), bytes(30.0));
+    // The only one.
+    assert_eq!(part(&of_texts(""), "quality").flops, 16.0 * 100.0);
+}
+
+#[test]
+fn phases_in_epochs_are_told() {
+    assert!(experiment("").arms[0].cost.in_epochs.is_empty());
+    assert_eq!(lasting("3 epochs", "").arms[0].cost.in_epochs, ["train"]);
 }

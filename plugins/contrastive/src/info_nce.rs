@@ -44,8 +44,8 @@ use zoo_torch::modes::Autocast;
     whole_update,
     cost(
         flops = "8 * B * B * hidden + 20 * B * B + 12 * B * hidden",
-        activations = "4 * B * hidden + 8 * B * B",
-        workspace = "8 * B * B",
+        activations = "4 * B * hidden + 4 * B * B",
+        workspace = "4 * B * hidden + 9 * B * B",
     ),
 )]
 pub struct InfoNce {

@@ -29,7 +29,7 @@ use zoo_plugin::prelude::*;
         attention_mask: "int[B, T]"? = "1 for tokens, 0 for padding; all ones, when absent",
     ),
     outputs(embedding: "float[B, hidden]" = "one vector a sequence"),
-    cost(flops = "2 * B * T * hidden", activations = "B * hidden"),
+    cost(flops = "2 * B * T * hidden", activations = "B * T + B * hidden", workspace = "B * T * hidden"),
 )]
 pub struct Pooler {
     /// How.
@@ -48,7 +48,8 @@ impl Pooler {
         };
         Ok(match self.method.as_str() {
             "mean_with_padding" => hidden.f_mean_dim([1_i64].as_slice(), false, None)?,
-            "first" => hidden.f_select(1, 0)?,
+            // A copy: a view would keep the states of all tokens.
+            "first" => hidden.f_select(1, 0)?.f_contiguous()?,
             "last" => {
                 // The largest position that is kept, wherever the padding stands.
                 let places = Tensor::f_arange(length, (Kind::Int64, hidden.device()))?;

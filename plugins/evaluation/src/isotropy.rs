@@ -10,7 +10,11 @@ pub struct Embeddings(Vec<Tensor>);
 impl Embeddings {
     /// Adds rows [B, hidden].
     pub fn add(&mut self, embedding: &Tensor) -> Result<()> {
-        self.0.push(embedding.f_detach()?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Double)?);
+        let embedding = embedding.f_detach()?.f_to_device(Device::Cpu)?;
+        // A copy: a view would keep all that it is a view of.
+        let mut own = embedding.f_empty_like()?;
+        own.f_copy_(&embedding)?;
+        self.0.push(own);
         Ok(())
     }
 
@@ -18,7 +22,7 @@ impl Embeddings {
         if self.0.is_empty() {
             return Err(Error::new("no example was measured").help("evaluate on more examples"));
         }
-        Ok(Tensor::f_cat(&self.0, 0)?)
+        Ok(Tensor::f_cat(&self.0, 0)?.f_to_kind(Kind::Double)?)
     }
 }
 

@@ -24,7 +24,7 @@ use zoo_plugin::prelude::*;
     ),
     outputs(loss: "float[]" = "sum over the targets, in nats"),
     count_inputs(labels),
-    cost(flops = "5 * M * V", activations = "M * V", workspace = "2 * M * V"),
+    cost(flops = "5 * M * V", activations = "M * V"),
 )]
 pub struct MaskedCrossEntropy {
     /// Share of the probability that is spread over all tokens (Szegedy et al., 2016).

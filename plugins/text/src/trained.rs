@@ -88,6 +88,7 @@ tokenizer_component! {
             segment_ids: "int[B, T]" = "1 for tokens of the second text, else 0",
         ),
         loader,
+        bounds(T = "maximum_length"),
     )]
     pub struct WordPieceTokenizer as (WordPieceTokenizerInputs, WordPieceTokenizerOutputs) {
         /// What it is trained on.
@@ -184,6 +185,7 @@ tokenizer_component! {
             segment_ids: "int[B, T]" = "1 for tokens of the second text, else 0",
         ),
         loader,
+        bounds(T = "maximum_length"),
     )]
     pub struct BytePairTokenizer as (BytePairTokenizerInputs, BytePairTokenizerOutputs) {
         /// What it is trained on.
@@ -272,6 +274,7 @@ tokenizer_component! {
             segment_ids: "int[B, T]" = "1 for tokens of the second text, else 0",
         ),
         loader,
+        bounds(T = "maximum_length"),
     )]
     pub struct PretrainedTokenizer as (PretrainedTokenizerInputs, PretrainedTokenizerOutputs) {
         /// The `tokenizer.json`.

@@ -31,6 +31,7 @@ tokenizer_component! {
             segment_ids: "int[B, T]" = "1 for tokens of the second text, else 0",
         ),
         loader,
+        bounds(T = "maximum_length"),
     )]
     pub struct WordTokenizer as (WordTokenizerInputs, WordTokenizerOutputs) {
         /// Where the words come from.

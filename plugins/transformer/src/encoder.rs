@@ -354,8 +354,10 @@ encoder_component! {
         cost(
             flops = "B * T * layers * (8 * hidden * hidden + 4 * T * hidden + 4 * hidden * feed_forward) + 2 * B * T * embedding * hidden * min(1, max(embedding - hidden, hidden - embedding))",
             parameters = "(vocabulary + maximum_length + segments + 2) * embedding + (embedding * hidden + hidden) * min(1, max(embedding - hidden, hidden - embedding)) + layers * (4 * hidden * hidden + 9 * hidden + 2 * hidden * feed_forward + feed_forward)",
-            activations = "B * T * (4 * embedding + layers * (13 * hidden + 2 * feed_forward + 2 * heads * T * min(1, attention_dropout * 1000)))",
+            activations = "B * T * (embedding * (1 + min(1, dropout * 1000) + min(1, max(embedding - hidden, hidden - embedding))) + layers * (hidden * (8 + 2 * min(1, dropout * 1000) + min(1, head_dropout * 1000)) + 2 * feed_forward + 4 + 3 * heads * T * min(1, attention_dropout * 1000)))",
+            workspace = "max(B * T * (6 * hidden + 2 * feed_forward), 5 * B * T * embedding)",
         ),
+        bounds(T = "maximum_length"),
         parts("embeddings" = "(vocabulary + maximum_length + segments + 2) * embedding"),
     )]
     pub struct TextEncoder;

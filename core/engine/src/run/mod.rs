@@ -417,7 +417,7 @@ pub(crate) fn planned_memory(arm: &Arm, device: tch::Device) -> Vec<PlannedMemor
         .map(|part| {
             // An evaluation is computed as the phases are.
             let phase = arm.phases.iter().find(|phase| phase.name == part.name).or(arm.phases.last());
-            PlannedMemory { part: part.name.clone(), bytes: part.memory.bytes(phase.is_some_and(narrow)) }
+            PlannedMemory { cost: part.clone(), narrow: phase.is_some_and(narrow) }
         })
         .collect()
 }

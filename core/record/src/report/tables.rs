@@ -234,7 +234,7 @@ pub(super) fn cost(facts: &Facts) -> String {
 fn plan(facts: &Facts) -> String {
     let mut rows: Vec<(&str, &str, &str, Measure, f64, f64)> = Vec::new();
     for line in &facts.history {
-        let Event::PlanMeasured { arm, what, part, measure, planned, measured } = &line.event else {
+        let Event::PlanMeasured { arm, what, part, measure, planned, measured, .. } = &line.event else {
             continue;
         };
         let row = (arm.as_str(), part.as_str(), what.as_str(), *measure, *planned, *measured);

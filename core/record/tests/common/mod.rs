@@ -99,6 +99,7 @@ impl Sample {
                 })
                 .to_vec(),
             cost: ArmCost {
+                in_epochs: Vec::new(),
                 train_flops: 3.1e12 * (1.0 + index as f64 * 0.02),
                 parameters: 1_354_880.0,
                 steps: self.steps as f64,
@@ -270,6 +271,7 @@ impl Sample {
                 measure: Measure::Bytes,
                 planned: 412e6,
                 measured: 431e6 + 40e6 * index as f64,
+                process: None,
             });
         }
         events.push(Event::Artifact {

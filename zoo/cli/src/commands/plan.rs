@@ -137,12 +137,13 @@ fn plan_text(experiment: &Experiment, speeds: &Speeds, width: usize) -> String {
     let times: Vec<_> = experiment.arms.iter().map(|arm| seconds_of(arm, speeds)).collect();
     for (arm, time_of) in experiment.arms.iter().zip(&times) {
         let cost = &arm.cost;
+        let more = if cost.in_epochs.is_empty() { "" } else { "≥ " };
         rows.push(vec![
             arm.name.clone(),
             short(cost.parameters),
-            short(cost.steps),
-            short(cost.examples),
-            short(cost.train_flops),
+            format!("{more}{}", short(cost.steps)),
+            format!("{more}{}", short(cost.examples)),
+            format!("{more}{}", short(cost.train_flops)),
             time_of.as_ref().map_or("–".to_owned(), |(seconds, _)| time(*seconds)),
         ]);
     }
@@ -162,6 +163,18 @@ fn plan_text(experiment: &Experiment, speeds: &Speeds, width: usize) -> String {
         short(total)
     );
     let _ = writeln!(text, "{}", styled(FAINT, wrapped(&note, width, 0)));
+    let mut in_epochs: Vec<&str> =
+        experiment.arms.iter().flat_map(|arm| &arm.cost.in_epochs).map(String::as_str).collect();
+    in_epochs.sort_unstable();
+    in_epochs.dedup();
+    if !in_epochs.is_empty() {
+        let note = format!(
+            "Phase `{}` is told in epochs: how many updates that is, is known when the data is there. Here an epoch \
+             counts as one update.",
+            in_epochs.join("`, `")
+        );
+        let _ = writeln!(text, "{}", styled(FAINT, wrapped(&note, width, 0)));
+    }
 
     let header = ["arm", "phase or evaluation", "operations", "kept", "memory at most"].map(str::to_owned);
     let mut rows = vec![header.to_vec()];
@@ -183,7 +196,8 @@ fn plan_text(experiment: &Experiment, speeds: &Speeds, width: usize) -> String {
     if rows.len() > 1 {
         let _ = write!(text, "\n{}", table(&rows, 2));
         let note = "Operations are those of an update, or of a batch. Kept is what the backward pass needs. Memory is \
-             that of the worst moment, beside what the program and libtorch take.";
+             that of tensors at the worst moment; where only the data tells how long texts are, with the longest \
+             that the components allow.";
         let _ = writeln!(text, "{}", styled(FAINT, wrapped(note, width, 0)));
     }
     lacking.sort();

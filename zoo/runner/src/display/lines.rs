@@ -94,7 +94,7 @@ impl Lines {
             {
                 Vec::new()
             }
-            Event::PlanMeasured { arm, what, part, measure, planned, measured } => {
+            Event::PlanMeasured { arm, what, part, measure, planned, measured, process } => {
                 let show = |value: f64| match measure {
                     Measure::Bytes => bytes(value),
                     Measure::Seconds => duration(value),
@@ -102,8 +102,10 @@ impl Lines {
                     Measure::Count => count(value),
                 };
                 let off = (planned / measured - 1.0) * 100.0;
+                let process =
+                    process.map(|grown| format!("; the process grew by {}", show(grown))).unwrap_or_default();
                 vec![format!(
-                    "[{arm}] {what} ({part}): planned {}, measured {} ({off:+.0} %)",
+                    "[{arm}] {what} ({part}): planned {}, measured {} ({off:+.0} %){process}",
                     show(*planned),
                     show(*measured)
                 )]
