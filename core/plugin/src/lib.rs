@@ -69,7 +69,7 @@ pub mod prelude {
         Build, Call, Columns, Component, Embedding, Error, Handle, Init, Inputs, LayerNorm, Linear, Result,
         Tensor, Texts, Varying, component, dropout,
     };
-    pub use rand::{Rng, RngExt};
+    pub use rand::{Rng, RngExt, SeedableRng};
     pub use rand_chacha::ChaCha8Rng;
     pub use tch::{Device, Kind};
 }

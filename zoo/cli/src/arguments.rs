@@ -3,6 +3,8 @@
 // Comments are the help text, where `[repeatable]` is no link.
 #![allow(rustdoc::broken_intra_doc_links)]
 
+use crate::commands::plugin_new::New;
+use crate::commands::plugin_test::Test;
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
 use clap::{Args, ColorChoice, Parser, Subcommand};
@@ -302,9 +304,15 @@ pub(crate) struct Bench {
     pub(crate) how: How,
 }
 
-/// See the plugins in reach
+/// Make, test and see plugins
 #[derive(Debug, Subcommand)]
 pub(crate) enum Plugin {
+    /// Write the crate of a new plugin, with a working component, its tests and a recipe
+    New(New),
+    /// Build a plugin and hold every component against what zoo demands of its kind
+    ///
+    /// Ends with code 0 when every check passes, 1 when one fails or the crate does not build.
+    Test(Test),
     /// List the plugins in reach with their components
     List {
         /// Also those beside this recipe

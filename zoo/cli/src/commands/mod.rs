@@ -6,6 +6,8 @@ pub(crate) mod fmt;
 pub(crate) mod graph;
 pub(crate) mod plan;
 pub(crate) mod plugin;
+pub(crate) mod plugin_new;
+pub(crate) mod plugin_test;
 pub(crate) mod reference;
 pub(crate) mod report;
 pub(crate) mod run;

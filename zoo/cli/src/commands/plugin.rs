@@ -1,6 +1,7 @@
 //! `zoo plugin`
 
 use crate::arguments::{Arguments, Plugin};
+use crate::commands::{plugin_new, plugin_test};
 use crate::recipe::{counted, plugin_options};
 use crate::terminal::{BAD, FAINT, GOOD, HEADING, NAME, Terminal, styled, table};
 use anyhow::Result;
@@ -12,6 +13,12 @@ use zoo_record::Exit;
 
 pub(crate) fn run(command: &Plugin, arguments: &Arguments, terminal: &mut Terminal) -> Result<Exit> {
     match command {
+        Plugin::New(command) => plugin_new::run(command, terminal),
+        Plugin::Test(command) => {
+            let found = discover(&options_for(None, arguments));
+            let others: Vec<PathBuf> = found.plugins.into_iter().map(|plugin| plugin.path).collect();
+            plugin_test::run(command, &others, terminal)
+        }
         Plugin::List { recipe, json } => list(recipe.as_deref(), *json, arguments, terminal),
         Plugin::Doctor { recipe, json } => doctor(recipe.as_deref(), *json, arguments, terminal),
     }

@@ -122,16 +122,22 @@ fn option(words: &mut Vec<OsString>, name: &str, value: Option<u64>) {
     }
 }
 
+/// The program that computes.
+pub(crate) fn runner() -> Result<PathBuf> {
+    let own = std::env::current_exe().context("the folder of the running program is not known")?;
+    let runner = own.with_file_name("zoo-runner");
+    if runner.is_file() {
+        return Ok(runner);
+    }
+    Err(Wrong::new(format!("`{}` is not there; it is what computes", runner.display()))
+        .help("build it: cargo build --release")
+        .into())
+}
+
 /// Becomes the runner: signals reach it, and its exit code is ours. It reads the experiment from its
 /// standard input.
 fn hand_over(mut words: Vec<OsString>, how: &How, experiment: Option<&Experiment>) -> Result<Exit> {
-    let own = std::env::current_exe().context("the folder of the running program is not known")?;
-    let runner = own.with_file_name("zoo-runner");
-    if !runner.is_file() {
-        return Err(Wrong::new(format!("`{}` is not there; it is what computes", runner.display()))
-            .help("build it: cargo build --release")
-            .into());
-    }
+    let runner = runner()?;
     if let Some(device) = &how.device {
         words.extend(["--device".into(), device.into()]);
     }
