@@ -183,41 +183,8 @@ const RUST: &[&str] = &[
     "where", "while", "yield",
 ];
 
-/// Crates of zoo itself that are no plugins.
-const TAKEN: &[&str] = &[
-    "abi",
-    "assets",
-    "check",
-    "cli",
-    "conformance",
-    "diagnostics",
-    "discovery",
-    "engine",
-    "format",
-    "host",
-    "plugin",
-    "plugin-build",
-    "plugin-macros",
-    "record",
-    "runner",
-    "schema",
-    "statistics",
-    "syntax",
-    "tests",
-    "torch",
-];
-
-/// zoo's own plugins.
-const OWN: &[&str] = &[
-    "contrastive",
-    "evaluation",
-    "language-modelling",
-    "masking",
-    "optimization",
-    "synthetic",
-    "text",
-    "transformer",
-];
+/// Names of zoo's own crates without `zoo-`, plugins among them, with spaces between.
+const OWN: &str = env!("ZOO_OWN_CRATES");
 
 /// The name without `zoo-`, or what is wrong with it.
 fn checked(name: &str, is_keyword: impl Fn(&str) -> bool) -> Result<&str, Wrong> {
@@ -259,10 +226,7 @@ fn checked(name: &str, is_keyword: impl Fn(&str) -> bool) -> Result<&str, Wrong>
     if !is_name(&namespace) || is_keyword(&namespace) {
         return wrong(format!("`{namespace}` is a keyword of recipes"));
     }
-    if OWN.contains(&short) {
-        return wrong(format!("zoo-{short} is one of zoo's own plugins"));
-    }
-    if TAKEN.contains(&short) {
+    if OWN.split(' ').any(|own| own == short) {
         return wrong(format!("zoo-{short} is a part of zoo itself"));
     }
     Ok(short)
@@ -407,6 +371,8 @@ mod tests {
             ("and", "keyword of recipes"),
             ("not", "keyword of recipes"),
             ("plugin", "part of zoo itself"),
+            ("plugin-build", "part of zoo itself"),
+            ("language-modelling", "part of zoo itself"),
             ("../escape", "small letters"),
         ] {
             let wrong = checked(name, is_keyword).expect_err(name);
@@ -414,20 +380,6 @@ mod tests {
             assert!(text.contains(part), "{name}: {text}");
         }
         assert!(checked(&"a".repeat(41), is_keyword).is_err());
-    }
-
-    #[test]
-    fn names_of_zoos_own_crates_are_taken() {
-        let root = Path::new(BUILT_FROM);
-        for (folder, list) in [("plugins", OWN), ("core", TAKEN), ("dsl", TAKEN), ("zoo", TAKEN)] {
-            for entry in std::fs::read_dir(root.join(folder)).unwrap() {
-                let entry = entry.unwrap();
-                if entry.path().join("Cargo.toml").is_file() {
-                    let name = entry.file_name().to_string_lossy().replace('_', "-");
-                    assert!(list.contains(&name.as_str()), "{folder}/{name}");
-                }
-            }
-        }
     }
 
     #[test]
