@@ -1,5 +1,5 @@
-//! A stranger's way, outside the workspace: `zoo plugin new`, build, `zoo plugin test`, and a run of the
-//! recipe, with no edit in between.
+//! A stranger's way, outside the workspace: `zoo plugin new`, build, `zoo plugin test`, the crate's own tests,
+//! and a run of the recipe, with no edit in between.
 //!
 //! A plugin outside the workspace compiles the SDK and the shim to libtorch anew, once for all kinds, which
 //! is why this is part of the slow suite: `./zoo.sh test --all`.
@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::path::Path;
+use std::process::Command;
 use zoo_tests::{Answer, Place};
 
 const KINDS: [&str; 8] =
@@ -35,6 +36,11 @@ fn way(place: &Place, kind: &str, target: &Path) {
     let report: serde_json::Value = serde_json::from_str(&answer.out).unwrap();
     let passed = report["checks"].as_array().unwrap().iter().filter(|check| check["outcome"] == "passed");
     assert!(passed.count() >= 7, "{kind}: {answer:#?}");
+
+    let mut own_tests = Command::new("cargo");
+    own_tests.args(["test", "--test", "component"]).current_dir(&folder).env("CARGO_TARGET_DIR", target);
+    let answer = Answer::of(&own_tests.output().unwrap());
+    assert_eq!(answer.code, 0, "{kind}: the crate's own tests: {answer:#?}");
 
     let library = target.join(format!("debug/libzoo_strange_{kind}.so"));
     let answer = within(&["run", "recipes/example.mlm", "--plugin", library.to_str().unwrap(), "--json"]);
