@@ -88,3 +88,27 @@ fn without_plugins_it_is_said_where_they_are_looked_for() {
     let check = place.zoo(&["check", "recipes/toy.mlm", "--short"]);
     assert!(check.out.contains("error[Z0101]: there is no plugin `zoo-toy` in reach"), "{}", check.out);
 }
+
+#[test]
+fn a_new_plugin_needs_a_name_and_an_empty_folder() {
+    let place = Place::new();
+    let answer = place.zoo(&["plugin", "new", "my-own", "--kind", "tool"]);
+    assert_eq!(answer.code, 0, "{}", answer.all());
+    assert!(answer.out.contains("cd zoo-my-own\n  zoo plugin test .\n"), "{}", answer.all());
+    for file in
+        ["Cargo.toml", "src/lib.rs", "tests/component.rs", "recipes/problems.jsonl", ".cargo/config.toml"]
+    {
+        assert!(place.path("zoo-my-own").join(file).is_file(), "{file}");
+    }
+    for (words, part) in [
+        (&["plugin", "new", "my-own", "--kind", "tool"][..], "`zoo-my-own` is not empty"),
+        (&["plugin", "new", "text", "--kind", "tool"], "zoo-text is a part of zoo itself"),
+        (&["plugin", "new", "other", "--kind", "tool", "--sdk", "recipes"], "no clone of zoo"),
+        (&["plugin", "test", "recipes"], "there is no Cargo.toml"),
+        (&["plugin", "test", "nowhere"], "there is no `nowhere`"),
+    ] {
+        let answer = place.zoo(words);
+        assert!(answer.code == 2 && answer.err.contains(part), "{words:?}: {}", answer.all());
+    }
+    assert!(!place.path("zoo-text").exists() && !place.path("zoo-other").exists());
+}
