@@ -13,7 +13,8 @@ fn same(name: &str) {
     let folder = golden(name);
     let model = Model::open(&registry(), &folder, None, Device::Cpu).unwrap();
     let report =
-        parity::run(&model, &folder.join("oracle.safetensors"), parity::Tolerance::default()).unwrap();
+        parity::run(&model, &folder.join("oracle.safetensors"), Device::Cpu, parity::Tolerance::default())
+            .unwrap();
     println!("{name}\n{report}");
     assert!(report.passed(), "{name} is not equal:\n{report}");
     assert!(report.worst(parity::Part::Gradient).is_some() && report.worst(parity::Part::Loss).is_some());

@@ -61,6 +61,8 @@ pub(crate) enum Command {
     Graph(Graph),
     Report(Report),
     Bench(Bench),
+    Parity(Parity),
+    Embed(Embed),
     #[command(subcommand)]
     Plugin(Plugin),
     Schema(Schema),
@@ -302,6 +304,46 @@ pub(crate) struct Bench {
 
     #[command(flatten)]
     pub(crate) how: How,
+}
+
+/// Compare a checkpoint with the numbers that its makers' program computed
+///
+/// The folder has `config.json`, `model.safetensors` and `oracle.safetensors`: inputs `in.*`, outputs
+/// `out.*`, `loss` and gradients `grad.*`. The exit code is 0 where all are equal within rounding.
+#[derive(Debug, Args)]
+pub(crate) struct Parity {
+    /// The folder
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) how: InferenceHow,
+}
+
+/// Make a vector of each line of standard input
+///
+/// The answer is a line of JSON for each, an array of numbers whose squares add up to 1: the product of two
+/// is the similarity of their lines.
+#[derive(Debug, Args)]
+pub(crate) struct Embed {
+    /// The folder with `config.json`, `model.safetensors` and `tokenizer.json`
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) how: InferenceHow,
+}
+
+/// How a checkpoint is used.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct InferenceHow {
+    /// Where to compute: `auto`, `cpu`, `cuda` or `cuda:N`; `cpu` otherwise
+    #[arg(long, value_name = "DEVICE", value_parser = device)]
+    pub(crate) device: Option<String>,
+
+    /// Threads of libtorch; all cores otherwise
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1024))]
+    pub(crate) threads: Option<u64>,
 }
 
 /// Make, test and see plugins

@@ -42,6 +42,8 @@ fn main() -> ExitCode {
         Command::Graph(command) => commands::graph::run(command, &arguments, &mut terminal),
         Command::Run(command) => commands::run::run(command, &arguments, &mut terminal),
         Command::Bench(command) => commands::run::bench(command, &arguments, &mut terminal),
+        Command::Parity(command) => commands::inference::parity(command, &arguments),
+        Command::Embed(command) => commands::inference::embed(command, &arguments),
         Command::Report(command) => commands::report::run(command, &mut terminal),
         Command::Plugin(command) => commands::plugin::run(command, &arguments, &mut terminal),
         Command::Schema(command) => commands::schema::run(command, &arguments, &mut terminal),

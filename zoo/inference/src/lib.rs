@@ -1,7 +1,9 @@
 //! Hub checkpoints outside of recipes: a folder with `config.json` and `model.safetensors` becomes a
 //! [`Model`], which is called through the host as in a run, and compared with numbers of its makers
-//! by [`parity`]. [`generation`] writes texts.
+//! by [`parity`]. [`generation`] writes texts, [`embedding`] makes
+//! vectors of them.
 
+pub mod embedding;
 pub mod generation;
 mod model;
 pub mod parity;

@@ -69,14 +69,14 @@ pub struct Model {
     _stages: tempfile::TempDir,
 }
 
-/// Longest `config.json` that is read, in bytes.
+/// Longest JSON file that is read, in bytes.
 const LONGEST: u64 = 16 << 20;
 
-fn read_config(folder: &Path) -> Result<Map<String, Json>> {
-    let path = folder.join("config.json");
+/// Reads a JSON file of at most 16 MB.
+pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
     let fail = |reason: String| Error::File { path: path.display().to_string(), reason };
     let mut text = String::new();
-    std::fs::File::open(&path)
+    std::fs::File::open(path)
         .and_then(|f| std::io::Read::read_to_string(&mut std::io::Read::take(f, LONGEST), &mut text))
         .map_err(|e| fail(e.to_string()))?;
     serde_json::from_str(&text).map_err(|e| fail(e.to_string()))
@@ -89,7 +89,7 @@ impl Model {
     /// Files that are missing or damaged, a class that is unknown, and everything that the host says
     /// about weights.
     pub fn open(registry: &Arc<Registry>, folder: &Path, head: Option<Head>, device: Device) -> Result<Self> {
-        let config = read_config(folder)?;
+        let config: Map<String, Json> = read_json(&folder.join("config.json"))?;
         let head = match head {
             Some(head) => head,
             None => {

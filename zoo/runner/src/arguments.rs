@@ -30,6 +30,42 @@ pub(crate) enum Command {
     Bench(BenchArguments),
     /// Puts a built plugin through what every plugin is held to.
     Conformance(ConformanceArguments),
+    /// Compares a checkpoint with the numbers that its makers' program computed.
+    Parity(ParityArguments),
+    /// Makes a vector of each line of standard input.
+    Embed(EmbedArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ParityArguments {
+    /// The folder: `config.json`, `model.safetensors` and `oracle.safetensors`.
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+    #[command(flatten)]
+    pub(crate) how: InferenceHow,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EmbedArguments {
+    /// The folder: `config.json`, `model.safetensors` and `tokenizer.json`.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) how: InferenceHow,
+}
+
+/// How a checkpoint is opened.
+#[derive(Debug, Args)]
+pub(crate) struct InferenceHow {
+    /// A plugin whose components make the model; may be given several times.
+    #[arg(long = "with", value_name = "FILE", required = true)]
+    pub(crate) plugins: Vec<PathBuf>,
+    /// Where to compute: `auto`, `cpu`, `cuda` or `cuda:N`.
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub(crate) device: DeviceChoice,
+    /// Threads of libtorch; all cores otherwise.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1024))]
+    pub(crate) threads: Option<u64>,
 }
 
 #[derive(Debug, Args)]

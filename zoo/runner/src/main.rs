@@ -8,6 +8,7 @@ mod assets;
 mod bench;
 mod conformance;
 mod display;
+mod inference;
 mod logging;
 mod machine;
 mod session;
@@ -22,6 +23,8 @@ fn main() {
         Command::Run(arguments) => session::run(arguments),
         Command::Resume(arguments) => session::resume(arguments),
         Command::Conformance(arguments) => conformance::run(&arguments),
+        Command::Parity(arguments) => inference::parity(&arguments),
+        Command::Embed(arguments) => inference::embed(&arguments),
         Command::Bench(arguments) => session::bench(arguments),
     };
     // Everything is on disk. Threads and libraries of plugins are not waited for, nor their destructors run.

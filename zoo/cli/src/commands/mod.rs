@@ -4,6 +4,7 @@ pub(crate) mod check;
 pub(crate) mod explain;
 pub(crate) mod fmt;
 pub(crate) mod graph;
+pub(crate) mod inference;
 pub(crate) mod plan;
 pub(crate) mod plugin;
 pub(crate) mod plugin_new;

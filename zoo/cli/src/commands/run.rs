@@ -116,7 +116,7 @@ fn run_folder(out: Option<&Path>, experiment: &Experiment, recipe: &Path) -> Res
     Err(anyhow!("`runs` has a million runs of `{stem}`; name a folder with `--out`"))
 }
 
-fn option(words: &mut Vec<OsString>, name: &str, value: Option<u64>) {
+pub(crate) fn option(words: &mut Vec<OsString>, name: &str, value: Option<u64>) {
     if let Some(value) = value {
         words.extend([name.into(), value.to_string().into()]);
     }
@@ -137,7 +137,6 @@ pub(crate) fn runner() -> Result<PathBuf> {
 /// Becomes the runner: signals reach it, and its exit code is ours. It reads the experiment from its
 /// standard input.
 fn hand_over(mut words: Vec<OsString>, how: &How, experiment: Option<&Experiment>) -> Result<Exit> {
-    let runner = runner()?;
     if let Some(device) = &how.device {
         words.extend(["--device".into(), device.into()]);
     }
@@ -155,6 +154,12 @@ fn hand_over(mut words: Vec<OsString>, how: &How, experiment: Option<&Experiment
     for typed in std::env::args_os() {
         words.extend(["--typed".into(), typed]);
     }
+    become_runner(words, experiment)
+}
+
+/// The runner with these words in this program's place.
+pub(crate) fn become_runner(words: Vec<OsString>, experiment: Option<&Experiment>) -> Result<Exit> {
+    let runner = runner()?;
     let mut command = Command::new(&runner);
     command.args(words);
     // libtorch's threads would otherwise spin while they wait for each other, which on a machine that does
