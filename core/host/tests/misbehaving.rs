@@ -89,7 +89,7 @@ fn faults_of_the_table_are_named() {
         assert_eq!(error.to_string(), expected, "{fault}");
     }
     let (_folder, path) = switched("");
-    assert_eq!(registry(&[path]).unwrap().schemas().count(), 9);
+    assert_eq!(registry(&[path]).unwrap().schemas().count(), 11);
 }
 
 /// Files that are refused before a line of them runs.
