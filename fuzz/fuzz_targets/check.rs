@@ -44,6 +44,7 @@ fuzz_target!(|text: &str| {
             arms: &[],
             sets: &sets,
             seeds: None,
+            messages_only: false,
         });
         assert_eq!(checked.experiment.is_none(), checked.has_errors());
         let plain = zoo_diagnostics::render::full(&checked.diagnostics, &checked.sources, Default::default());

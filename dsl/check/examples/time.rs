@@ -63,6 +63,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         arms: &[],
         sets: &[],
         seeds: None,
+        messages_only: true,
     };
     let first = check(&input);
     if first.has_errors() {

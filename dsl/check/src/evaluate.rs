@@ -30,6 +30,7 @@ pub(crate) struct ArmChecker<'d> {
     /// Metric name to whether it is printed as a percentage.
     pub(crate) percent: HashMap<String, bool>,
     pub(crate) cost: crate::cost::Totals,
+    pub(crate) messages_only: bool,
 }
 
 /// Values may depend on each other in a row this long.
@@ -65,6 +66,7 @@ impl<'d> ArmChecker<'d> {
             graphs: Vec::new(),
             percent: HashMap::new(),
             cost: crate::cost::Totals::default(),
+            messages_only: false,
         }
     }
 

@@ -49,6 +49,9 @@ pub struct Input<'a> {
     pub sets: &'a [String],
     /// Seeds instead of what the claims ask for.
     pub seeds: Option<u64>,
+    /// Only messages are wanted: the experiment then lacks what takes long and no message needs, the
+    /// resolved text and memory by length.
+    pub messages_only: bool,
 }
 
 /// What a check gives.
@@ -158,6 +161,7 @@ pub fn check(input: &Input<'_>) -> Checked {
     for index in 0..definitions.arm_count() {
         let before = messages.errors;
         let mut arm = ArmChecker::new(&definitions, input.catalogue, &sources, &mut messages, index);
+        arm.messages_only = input.messages_only;
         let checked = arm.arm();
         graphs.append(&mut arm.graphs);
         let wrong = unread || arm.messages.errors > before;
@@ -174,7 +178,9 @@ pub fn check(input: &Input<'_>) -> Checked {
         experiment.claims.retain(|claim| claims::arms_of(claim).iter().all(|arm| names.contains(arm)));
     }
     experiment.plugins = used_plugins(&experiment, input.catalogue);
-    experiment.resolved = resolved::text(&experiment, input.catalogue);
+    if !input.messages_only {
+        experiment.resolved = resolved::text(&experiment, input.catalogue);
+    }
     let mut diagnostics = messages.list;
     diagnostics.sort_by_key(|d| (d.severity != Severity::Error, d.span().map(|s| (s.file, s.start))));
     let wrong = diagnostics.iter().any(Diagnostic::is_error);

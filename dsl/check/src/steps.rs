@@ -262,11 +262,11 @@ impl<'d> ArmChecker<'d> {
         let kept = prune(&mut graph);
         let (sizes, longest) = self.sizes(&graph, &kept, &builder, 1.0);
         let by_length = match longest {
-            Some(longest) => SHARES
+            Some(longest) if !self.messages_only => SHARES
                 .iter()
                 .map(|share| (share * longest, self.sizes(&graph, &kept, &builder, *share).0))
                 .collect(),
-            None => Vec::new(),
+            _ => Vec::new(),
         };
         let mut edges = Vec::new();
         for new in 0..kept.len() {

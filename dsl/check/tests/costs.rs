@@ -107,6 +107,7 @@ metric loss = quality.entropy
         arms: &[],
         sets: &[],
         seeds: None,
+        messages_only: false,
     });
     assert!(!checked.has_errors(), "{:#?}", checked.diagnostics);
     checked.experiment.unwrap()
@@ -214,6 +215,7 @@ metric score_of_texts = quality.score
         arms: &[],
         sets: &[],
         seeds: None,
+        messages_only: false,
     });
     assert!(!checked.has_errors(), "{:#?}", checked.diagnostics);
     checked.experiment.unwrap()

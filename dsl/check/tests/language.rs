@@ -98,6 +98,7 @@ fn checked(case: &Case) -> Checked {
         arms: &arms,
         sets: &sets,
         seeds: None,
+        messages_only: false,
     })
 }
 

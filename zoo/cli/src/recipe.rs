@@ -51,6 +51,21 @@ impl Recipe {
 
     /// Checks it under one profile.
     pub(crate) fn check(&self, catalogue: &Catalogue, choice: &Choice, seeds: Option<u64>) -> Checked {
+        self.checked(catalogue, choice, seeds, false)
+    }
+
+    /// The messages of a check, with only as much of the experiment as they need.
+    pub(crate) fn messages(&self, catalogue: &Catalogue, choice: &Choice) -> Checked {
+        self.checked(catalogue, choice, None, true)
+    }
+
+    fn checked(
+        &self,
+        catalogue: &Catalogue,
+        choice: &Choice,
+        seeds: Option<u64>,
+        messages_only: bool,
+    ) -> Checked {
         let read = |name: &str| {
             File::open(self.folder.join(name)).and_then(read_text).map_err(|error| system(&error))
         };
@@ -63,6 +78,7 @@ impl Recipe {
             arms: &choice.arm,
             sets: &choice.set,
             seeds,
+            messages_only,
         })
     }
 

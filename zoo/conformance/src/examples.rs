@@ -180,6 +180,7 @@ fn in_a_recipe(
         arms: &[],
         sets: &[],
         seeds: None,
+        messages_only: false,
     });
     for diagnostic in checked.diagnostics.iter().filter(|d| d.is_error()) {
         let Some(span) = diagnostic.span().filter(|span| range.contains(&span.range().start)) else {

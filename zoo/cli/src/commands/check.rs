@@ -79,7 +79,7 @@ fn count(outcome: &Outcome, severity: Severity) -> usize {
 
 /// Checks under the profile that was named; otherwise as the recipe stands and under each of its profiles.
 fn check(recipe: &Recipe, catalogue: &Catalogue, choice: &Choice) -> Outcome {
-    let Checked { sources, diagnostics, experiment, profiles, .. } = recipe.check(catalogue, choice, None);
+    let Checked { sources, diagnostics, experiment, profiles, .. } = recipe.messages(catalogue, choice);
     let mut outcome = Outcome {
         name: recipe.name.clone(),
         checks: vec![(sources, diagnostics)],
@@ -92,7 +92,7 @@ fn check(recipe: &Recipe, catalogue: &Catalogue, choice: &Choice) -> Outcome {
     // Each profile is a check of its own, and there are cores to do them on.
     let under = |profile: &String| {
         let choice = Choice { profile: Some(profile.clone()), ..choice.clone() };
-        recipe.check(catalogue, &choice, None)
+        recipe.messages(catalogue, &choice)
     };
     let checks: Vec<(String, Checked)> = std::thread::scope(|scope| {
         let started: Vec<_> =

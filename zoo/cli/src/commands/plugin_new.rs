@@ -244,6 +244,7 @@ fn is_keyword(namespace: &str) -> bool {
         arms: &[],
         sets: &[],
         seeds: None,
+        messages_only: false,
     });
     // Messages about the text itself, not about what is missing.
     checked.diagnostics.iter().any(|diagnostic| diagnostic.code.to_string().starts_with("Z00"))

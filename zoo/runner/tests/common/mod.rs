@@ -44,6 +44,7 @@ pub fn experiment(sets: &[&str], seeds: u64) -> Experiment {
         arms: &[],
         sets: &sets,
         seeds: Some(seeds),
+        messages_only: false,
     });
     let mut experiment = checked.experiment.unwrap_or_else(|| panic!("{:#?}", checked.diagnostics));
     for plugin in &mut experiment.plugins {
