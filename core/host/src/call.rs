@@ -11,7 +11,7 @@ use crate::value::Value;
 use crate::world::Shared;
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use tch::Tensor;
 use zoo_abi::{method, status};
 use zoo_schema::{Dtype, Port, PortType};
@@ -22,6 +22,7 @@ const DEPTH_LIMIT: usize = 32;
 thread_local! {
     /// Instances that this thread is in, innermost last: cells by address.
     static STACK: std::cell::RefCell<Vec<usize>> = const { std::cell::RefCell::new(Vec::new()) };
+    static HAS_TURN: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
 fn single(name: &str, dtype: Dtype) -> Vec<Port> {
@@ -63,7 +64,8 @@ pub(crate) fn repeats(port: &Port) -> bool {
 }
 
 /// Whether libtorch's generator is seeded before a call: on the device's side only, since there is
-/// one generator for the whole process and loader threads would disturb it.
+/// one generator for the whole process and loader threads would disturb it. Whoever seeds it holds
+/// [`Turn`] while it draws.
 pub(crate) fn seeds_device(cell: &Cell) -> bool {
     let schema = cell.schema();
     schema.effects.random && !schema.effects.loader && !matches!(schema.kind.as_str(), "data" | "tokenizer")
@@ -263,6 +265,32 @@ impl Drop for InStack {
     }
 }
 
+/// The turn of a thread to draw from libtorch's generator, which is one for the whole process: two
+/// worlds that run side by side would otherwise disturb each other's draws.
+///
+/// It is taken before the lock of any component, and once a thread: calls within a call go on with
+/// the turn of the outermost.
+pub(crate) struct Turn(Option<MutexGuard<'static, ()>>);
+
+static GENERATOR: Mutex<()> = Mutex::new(());
+
+impl Turn {
+    pub(crate) fn wait_for(cell: &Cell) -> Self {
+        if !seeds_device(cell) {
+            return Self(None);
+        }
+        HAS_TURN.with(|has| Self((!has.replace(true)).then(|| lock(&GENERATOR))))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if self.0.is_some() {
+            HAS_TURN.set(false);
+        }
+    }
+}
+
 /// The fault that a status and the plugin's words mean.
 pub(crate) fn fault_of(
     code: i32,
@@ -380,6 +408,7 @@ pub(crate) fn run(
     let mut outs = raw::asked(&wanted);
     let mut error = raw::empty_error();
     let _in_stack = InStack::enter(cell).map_err(plain)?;
+    let _turn = Turn::wait_for(cell);
     let _serial = (!cell.concurrent()).then(|| lock(&cell.serial));
     let before = versions(cell, &inputs, &slots);
     let gradients = scope.gradients;

@@ -714,6 +714,7 @@ impl Draft<'_> {
         let running = Arc::new(Running::new(self.shared, &cell, CallScope::default(), 0, Some(creating)));
         let mut object = std::ptr::null_mut();
         let mut error = raw::empty_error();
+        let _turn = call::Turn::wait_for(&cell);
         let entered = Entered::new(Arc::clone(&running));
         let guard = Guard::enter(false, self.shared.paranoid);
         if call::seeds_device(&cell) {

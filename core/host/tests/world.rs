@@ -7,13 +7,10 @@ mod common;
 
 use common::{call, elements, instance, probe, ramp, scope, seeded};
 use serde_json::json;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use tch::{Kind, Tensor};
 use zoo_host::{CallScope, InstanceId, Value, World};
 use zoo_schema::experiment::{Share, Sites};
-
-/// libtorch has one generator for the process: those who draw from it take turns.
-static GENERATOR: Mutex<()> = Mutex::new(());
 
 fn projection(world: &World, name: &str) -> InstanceId {
     world.create(&instance(name, "probe.projection", json!({ "size": 4, "layers": 2 }))).unwrap()
@@ -241,13 +238,30 @@ fn random_numbers_depend_on_the_place_in_the_update_alone() {
     second.create(&instance("a", "probe.noise", json!({}))).unwrap();
     assert_ne!(draw(&second, "a", &scope("n", 3), 8, "rows"), whole, "the seed does not matter");
 
-    let _turn = GENERATOR.lock().unwrap();
     // libtorch's generator is one for the process; no component's draws depend on another's.
     let alone = draw(&world, "a", &scope("n", 3), 4, "device");
     draw(&world, "b", &scope("other", 0), 7, "device");
     tch::manual_seed(99);
     assert_eq!(draw(&world, "a", &scope("n", 3), 4, "device"), alone);
     assert_ne!(draw(&world, "a", &CallScope { micro: 1, ..scope("n", 3) }, 4, "device"), alone);
+}
+
+#[test]
+fn worlds_side_by_side_draw_what_they_draw_alone() {
+    let registry = probe();
+    let draws = |seed| -> Vec<Vec<f64>> {
+        let world = seeded(&registry, seed);
+        let noise = world.create(&instance("a", "probe.noise", json!({}))).unwrap();
+        let input = ramp(&[64, 3]);
+        (0..200).map(|n| elements(&call(&world, noise, &scope("n", n), &input, "device").unwrap())).collect()
+    };
+    let alone: Vec<_> = (0..4).map(draws).collect();
+    std::thread::scope(|threads| {
+        let all: Vec<_> = (0..4).map(|seed| threads.spawn(move || draws(seed))).collect();
+        for (thread, alone) in all.into_iter().zip(alone) {
+            assert_eq!(thread.join().unwrap(), alone);
+        }
+    });
 }
 
 #[test]
@@ -283,7 +297,6 @@ fn components_call_each_other() {
     assert_eq!(elements(&sum), elements(&(&once * 2.0)));
     sum.sum(Kind::Float).backward();
     assert!(x.grad().defined() && world.parameters()[0].tensor.grad().defined());
-    let _turn = GENERATOR.lock().unwrap();
     // Two calls of one random component within a call draw differently, and the same each time.
     world.create(&instance("noise", "probe.noise", json!({}))).unwrap();
     let noisy = relay("noisy", "noise", 2).unwrap();
