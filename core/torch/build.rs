@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 fn main() {
     zoo_plugin_build::configure_host();
-    println!("cargo::rerun-if-changed=shim/zoo_torch.cpp");
+    println!("cargo::rerun-if-changed=shim");
     println!("cargo::rerun-if-env-changed=LIBTORCH_INCLUDE");
     println!("cargo::rerun-if-env-changed=LIBTORCH_CXX11_ABI");
 
@@ -26,5 +26,6 @@ fn main() {
         .include(root.join("include/torch/csrc/api/include"))
         .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
         .file("shim/zoo_torch.cpp")
+        .file("shim/uses.cpp")
         .compile("zoo_torch_shim");
 }

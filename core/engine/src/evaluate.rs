@@ -81,7 +81,7 @@ impl Session<'_> {
         let jobs = move |number: u64| {
             let moment = moment(number)?;
             let first = moment.first_row.cast_signed();
-            Some(Job { moment, rows: (first..first + moment.rows as i64).collect() })
+            Some(Job { moment, rows: (first..first + moment.rows as i64).collect(), singles: false })
         };
         let options = LoaderOptions {
             part: format!("evaluation `{}`", evaluation.name),

@@ -5,6 +5,7 @@
 //! The engine never prints: it tells events to a sink.
 
 // One arm under one seed.
+mod aggregate;
 mod arithmetic;
 mod arm;
 mod checkpoint;
@@ -18,6 +19,7 @@ mod model;
 mod observe;
 mod optimizer;
 mod order;
+mod per_example;
 mod session;
 mod step;
 #[cfg(test)]

@@ -19,8 +19,10 @@ use zoo_host::{InstanceId, Value, World};
 #[derive(Clone, Debug)]
 pub(crate) struct Job {
     pub(crate) moment: Moment,
-    /// Indices into the data.
+    /// Indices into the data; none for an update without examples.
     pub(crate) rows: Vec<i64>,
+    /// Every row is loaded for itself too.
+    pub(crate) singles: bool,
 }
 
 /// Gives the job of a number; none after the last one. The same number gives the same job.
@@ -81,9 +83,14 @@ pub(crate) struct Loader {
 /// What a thread needs.
 struct Worker {
     shared: Arc<Shared>,
+    jobs: Arc<Jobs>,
+    reader: Reader,
+}
+
+/// Reads batches, one job at a time.
+pub(crate) struct Reader {
     world: Arc<World>,
     program: Arc<Program>,
-    jobs: Arc<Jobs>,
     data: InstanceId,
     training: bool,
     device: Device,
@@ -110,18 +117,11 @@ impl Loader {
             ahead: options.ahead.max(1) as u64,
         });
         let mut loader = Self { shared: Arc::clone(&shared), threads: Vec::new() };
-        let kept: BTreeSet<usize> = program.handed_over.iter().copied().collect();
         for number in 0..options.threads.max(1) {
             let worker = Worker {
                 shared: Arc::clone(&shared),
-                world: Arc::clone(world),
-                program: Arc::clone(program),
                 jobs: Arc::clone(&jobs),
-                data: options.data,
-                training: options.training,
-                device: options.device,
-                part: options.part.clone(),
-                releases: releases(&program.loader, &kept),
+                reader: Reader::new(world, program, options),
             };
             let thread = std::thread::Builder::new()
                 .name(format!("loader-{number}"))
@@ -176,11 +176,14 @@ impl Worker {
                 state.next - 1
             };
             let done = catch_unwind(AssertUnwindSafe(|| match (self.jobs)(number) {
-                Some(job) => self.load(&job).map(Some),
+                Some(job) => self.reader.load(&job).map(Some),
                 None => Ok(None),
             }))
             .unwrap_or_else(|panic| {
-                Err(EngineError::LoaderPanicked { part: self.part.clone(), message: panic_text(&*panic) })
+                Err(EngineError::LoaderPanicked {
+                    part: self.reader.part.clone(),
+                    message: panic_text(&*panic),
+                })
             });
             let last = !matches!(done, Ok(Some(_)));
             let mut state = self.shared.lock();
@@ -191,8 +194,38 @@ impl Worker {
             }
         }
     }
+}
 
-    fn load(&self, job: &Job) -> Result<Batch> {
+impl Reader {
+    pub(crate) fn new(world: &Arc<World>, program: &Arc<Program>, options: &LoaderOptions) -> Self {
+        let kept: BTreeSet<usize> = program.handed_over.iter().copied().collect();
+        Self {
+            world: Arc::clone(world),
+            program: Arc::clone(program),
+            data: options.data,
+            training: options.training,
+            device: options.device,
+            part: options.part.clone(),
+            releases: releases(&program.loader, &kept),
+        }
+    }
+
+    pub(crate) fn load(&self, job: &Job) -> Result<Batch> {
+        if job.rows.is_empty() {
+            return Ok(Batch::empty(job.moment.first_row));
+        }
+        let mut batch = self.rows(&job.moment, &job.rows)?;
+        if job.singles {
+            for (place, row) in job.rows.iter().enumerate() {
+                let first_row = job.moment.first_row + place as u64;
+                let moment = Moment { first_row, part: first_row, rows: 1, ..job.moment };
+                batch.singles.push(self.rows(&moment, &[*row])?);
+            }
+        }
+        Ok(batch)
+    }
+
+    fn rows(&self, moment: &Moment, rows: &[i64]) -> Result<Batch> {
         let runner = Runner {
             world: &self.world,
             program: &self.program,
@@ -204,22 +237,22 @@ impl Worker {
         let _mode = zoo_torch::modes::Gradients::set(false)?;
         let mut values: Values = Vec::new();
         values.resize_with(self.program.slots, || None);
-        let scope = runner.scope(&"batch".into(), &job.moment, false);
-        let mut columns = self.world.read(self.data, &scope, &job.rows)?;
+        let scope = runner.scope(&"batch".into(), moment, false);
+        let mut columns = self.world.read(self.data, &scope, rows)?;
         for (name, slot) in &self.program.columns {
             let place = columns.iter().position(|(column, _)| column == name).ok_or_else(|| {
                 EngineError::Experiment(format!("{}: the data has no column `{name}`", self.part))
             })?;
             values[*slot] = Some(columns.swap_remove(place).1);
         }
-        runner.run(&self.program.loader, &self.releases, &mut values, &job.moment, false)?;
+        runner.run(&self.program.loader, &self.releases, &mut values, moment, false)?;
         let mut handed = Vec::with_capacity(self.program.handed_over.len());
         for slot in &self.program.handed_over {
             if let Some(value) = values[*slot].take() {
                 handed.push((*slot, self.ready(value)?));
             }
         }
-        Ok(Batch { first_row: job.moment.first_row, rows: job.rows.len(), values: handed })
+        Ok(Batch { first_row: moment.first_row, rows: rows.len(), values: handed, singles: Vec::new() })
     }
 
     fn ready(&self, value: Value) -> Result<Value> {

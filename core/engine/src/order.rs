@@ -4,8 +4,11 @@
 //! constant time, so a resumed run needs no state and reaches any place at once.
 
 use crate::{EngineError, Result};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::ops::Range;
 use zoo_host::{Part, hash};
-use zoo_schema::experiment::{Length, Phase};
+use zoo_schema::experiment::{Length, Phase, Sampling};
 
 /// Rounds of the network; four give a pseudo-random permutation of even the smallest domains
 /// (Luby and Rackoff, 1988), the others pay for a mixing function that is weaker than a cipher.
@@ -69,6 +72,9 @@ pub(crate) struct DataOrder {
     data: String,
     rows: u64,
     batch: u64,
+    sampling: Sampling,
+    /// Parts that an update is computed in.
+    parts: u64,
 }
 
 impl DataOrder {
@@ -82,7 +88,15 @@ impl DataOrder {
                 examples: rows,
             });
         }
-        Ok(Self { seed, phase: phase.name.clone(), data: phase.data.clone(), rows, batch: phase.batch })
+        Ok(Self {
+            seed,
+            phase: phase.name.clone(),
+            data: phase.data.clone(),
+            rows,
+            batch: phase.batch,
+            sampling: phase.sampling,
+            parts: parts(phase.batch, phase.accumulate).len() as u64,
+        })
     }
 
     /// Updates of an epoch: the last incomplete batch is dropped, another one in every epoch.
@@ -98,21 +112,67 @@ impl DataOrder {
         }
     }
 
-    /// Some rows of an update, counted from 0 within the phase.
-    pub(crate) fn rows(&self, update: u64, range: std::ops::Range<usize>) -> Vec<i64> {
+    /// Parts that every update is computed in.
+    pub(crate) fn parts(&self) -> u64 {
+        self.parts
+    }
+
+    /// A part of an update, counted from 0 within the phase: its places in the update, and its rows. Empty
+    /// where a Poisson sample has fewer examples than there are parts.
+    pub(crate) fn part(&self, update: u64, part: u64) -> (Range<usize>, Vec<i64>) {
+        let rows = self.rows(update);
+        let ranges = parts(rows.len() as u64, self.parts);
+        match ranges.get(part as usize) {
+            Some(range) => (range.clone(), rows[range.clone()].to_vec()),
+            None => (rows.len()..rows.len(), Vec::new()),
+        }
+    }
+
+    /// The rows of an update, counted from 0 within the phase.
+    pub(crate) fn rows(&self, update: u64) -> Vec<i64> {
         let epoch = update / self.updates_per_epoch();
-        let first = (update % self.updates_per_epoch()) * self.batch;
+        let name = match self.sampling {
+            Sampling::Shuffled => "order",
+            Sampling::Poisson => "sample",
+        };
+        let number = if self.sampling == Sampling::Poisson { update } else { epoch };
         let key = hash(
             self.seed,
-            &[Part::Text("order"), Part::Text(&self.phase), Part::Text(&self.data), Part::Number(epoch)],
+            &[Part::Text(name), Part::Text(&self.phase), Part::Text(&self.data), Part::Number(number)],
         );
+        if self.sampling == Sampling::Poisson {
+            return self.sample(&key);
+        }
+        let first = (update % self.updates_per_epoch()) * self.batch;
         let permutation = Permutation::new(&key, self.rows);
-        range.map(|place| permutation.at(first + place as u64).cast_signed()).collect()
+        (0..self.batch).map(|place| permutation.at(first + place).cast_signed()).collect()
+    }
+
+    /// Every row with probability batch / rows: the gaps between those that are taken are geometric, so that
+    /// only they cost anything.
+    fn sample(&self, key: &[u8; 32]) -> Vec<i64> {
+        if self.batch == self.rows {
+            return (0..self.rows.cast_signed()).collect();
+        }
+        let missed = (-(self.batch as f64 / self.rows as f64)).ln_1p();
+        let mut random = ChaCha8Rng::from_seed(*key);
+        let mut taken = Vec::with_capacity(self.batch as usize + 16);
+        let mut next = 0.0_f64;
+        loop {
+            // In (0, 1]: its logarithm is finite.
+            let uniform = 1.0 - random.random::<f64>();
+            next += (uniform.ln() / missed).floor();
+            if next >= self.rows as f64 {
+                return taken;
+            }
+            taken.push(next as i64);
+            next += 1.0;
+        }
     }
 }
 
 /// Splits an update's rows into parts, as equal as can be; the first ones take what is left over.
-pub(crate) fn parts(rows: u64, parts: u64) -> Vec<std::ops::Range<usize>> {
+pub(crate) fn parts(rows: u64, parts: u64) -> Vec<Range<usize>> {
     let parts = parts.clamp(1, rows.max(1));
     let (each, more) = (rows / parts, rows % parts);
     let mut start = 0;
@@ -180,12 +240,53 @@ mod tests {
         assert_eq!(order.updates(Length::Epochs(0.5)), 1);
         assert_eq!(order.updates(Length::Steps(7)), 7);
         let epoch = |number: u64| -> BTreeSet<i64> {
-            (number * 3..number * 3 + 3).flat_map(|update| order.rows(update, 0..3)).collect()
+            (number * 3..number * 3 + 3).flat_map(|update| order.rows(update)).collect()
         };
         assert_eq!((epoch(0).len(), epoch(1).len()), (9, 9));
         assert!((0..20).map(epoch).any(|rows| !rows.contains(&0)), "another row is dropped each time");
-        assert_ne!(order.rows(0, 0..3), order.rows(3, 0..3), "epochs differ");
-        assert_eq!(order.rows(4, 0..3)[1..], order.rows(4, 1..3));
+        assert_ne!(order.rows(0), order.rows(3), "epochs differ");
+    }
+
+    #[test]
+    fn parts_of_an_update_are_its_rows() {
+        for sampling in [Sampling::Shuffled, Sampling::Poisson] {
+            let phase = Phase { batch: 7, accumulate: 3, sampling, ..crate::testing::phase() };
+            let order = DataOrder::new(1, &phase, 40).unwrap();
+            for update in 0..20 {
+                let parts: Vec<_> = (0..order.parts()).map(|part| order.part(update, part)).collect();
+                assert_eq!(parts.len(), 3);
+                let all: Vec<i64> = parts.iter().flat_map(|(_, rows)| rows.clone()).collect();
+                assert_eq!(all, order.rows(update));
+                assert!(parts.iter().all(|(range, rows)| range.len() == rows.len()));
+            }
+        }
+    }
+
+    #[test]
+    fn poisson_samples_take_every_row_independently() {
+        let phase = Phase { batch: 30, sampling: Sampling::Poisson, ..crate::testing::phase() };
+        let order = DataOrder::new(5, &phase, 100).unwrap();
+        let updates = 4000;
+        let mut taken = vec![0.0_f64; 100];
+        let (mut together, mut sizes) = (0.0_f64, Vec::new());
+        for update in 0..updates {
+            let rows = order.rows(update);
+            assert!(rows.is_sorted_by(|a, b| a < b), "no row twice");
+            rows.iter().for_each(|row| taken[*row as usize] += 1.0);
+            together += f64::from(u8::from(rows.contains(&3) && rows.contains(&4)));
+            sizes.push(rows.len() as f64);
+        }
+        let n = updates as f64;
+        // Six standard deviations of a share of 0.3 and of 0.09 over the updates.
+        let off = 6.0 * (0.21 / n).sqrt();
+        assert!(taken.iter().all(|count| (count / n - 0.3).abs() < off), "{taken:?}");
+        assert!((together / n - 0.09).abs() < 6.0 * (0.0819 / n).sqrt(), "{together}");
+        let mean = sizes.iter().sum::<f64>() / n;
+        let variance = sizes.iter().map(|size| (size - mean).powi(2)).sum::<f64>() / n;
+        // Binomial: 100 · 0.3 · 0.7, whose estimate varies by about its own share sqrt(2 / n).
+        assert!((variance / 21.0 - 1.0).abs() < 0.15, "{variance}");
+        let all = Phase { batch: 100, sampling: Sampling::Poisson, ..crate::testing::phase() };
+        assert_eq!(DataOrder::new(5, &all, 100).unwrap().rows(9).len(), 100);
     }
 
     #[test]

@@ -120,7 +120,12 @@ impl Session<'_> {
     fn names_of(&self, phases: &[Phase]) -> BTreeSet<String> {
         let mut names = BTreeSet::new();
         for phase in phases {
-            let own = [Some(&phase.data), Some(&phase.optimizer), phase.schedule.as_ref()];
+            let own = [
+                Some(&phase.data),
+                Some(&phase.optimizer),
+                phase.schedule.as_ref(),
+                phase.aggregate.as_ref(),
+            ];
             names.extend(own.into_iter().flatten().cloned());
             names.extend(phase.train.iter().filter_map(|path| Some(path.split('.').next()?.to_owned())));
             names.extend(self.instances.reached(&phase.step));

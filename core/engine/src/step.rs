@@ -22,9 +22,16 @@ pub(crate) struct Batch {
     pub(crate) rows: usize,
     /// Slots and values, on the CPU.
     pub(crate) values: Vec<(usize, Value)>,
+    /// Each row for itself, where that was asked for.
+    pub(crate) singles: Vec<Batch>,
 }
 
 impl Batch {
+    /// No rows.
+    pub(crate) fn empty(first_row: u64) -> Self {
+        Self { first_row, rows: 0, values: Vec::new(), singles: Vec::new() }
+    }
+
     /// Numbers in all its tensors: how large it is.
     pub(crate) fn elements(&self) -> usize {
         self.values.iter().filter_map(|(_, v)| v.tensor()).map(Tensor::numel).sum()

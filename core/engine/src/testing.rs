@@ -14,6 +14,8 @@ pub(crate) fn phase() -> Phase {
         optimizer: "optimizer".to_owned(),
         schedule: None,
         clip_norm: None,
+        aggregate: None,
+        sampling: Default::default(),
         precision: Precision::Float32,
         train: Vec::new(),
         evaluate_every: None,

@@ -1,12 +1,13 @@
 //! A phase of training.
 
+use crate::aggregate::Aggregation;
 use crate::checkpoint::{Best, InPhase, SavedWindow, read_models};
 use crate::error::NotFinite;
 use crate::graph::{Program, compile};
-use crate::loader::{Job, Loader, LoaderOptions};
+use crate::loader::{Job, Loader, LoaderOptions, Reader};
 use crate::memory::bytes;
 use crate::optimizer::{Optimizer, Scaler, defined};
-use crate::order::{DataOrder, parts};
+use crate::order::DataOrder;
 use crate::session::{Session, autocast, is_cancelled, precision_name};
 use crate::shared_phase::PhaseFacts;
 use crate::step::{Batch, Moment, Runner, TRIAL};
@@ -15,7 +16,6 @@ use crate::totals::{Sums, Totals};
 use crate::update::{At, Updater};
 use crate::{EngineError, Result};
 use std::collections::VecDeque;
-use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -148,8 +148,8 @@ struct Training<'p> {
     program: &'p Arc<Program>,
     optimizer: Optimizer<'p>,
     order: DataOrder,
-    /// Rows of the parts of an update.
-    ranges: Vec<Range<usize>>,
+    /// Weighs the gradients of single examples.
+    aggregation: Option<Aggregation<'p>>,
     total: u64,
     step: u64,
     /// Updates of the phases before.
@@ -182,7 +182,7 @@ impl Session<'_> {
             program: &program,
             optimizer,
             order: order.clone(),
-            ranges: parts(phase.batch, phase.accumulate),
+            aggregation: None,
             total,
             step: 0,
             before,
@@ -207,19 +207,17 @@ impl Session<'_> {
             batch: phase.batch,
             precision: precision_name(autocast).to_owned(),
         });
-        let ranges = training.ranges.clone();
-        let per_update = ranges.len() as u64;
-        let jobs = move |number: u64| {
-            let (update, part) = (number / per_update, (number % per_update) as usize);
-            let range = ranges.get(part).filter(|_| update < total)?.clone();
+        let per_update = order.parts();
+        let job = move |update: u64, part: u64, singles: bool| {
+            let (range, rows) = order.part(update, part);
             let moment = Moment {
                 update: before + update,
                 phase_update: update,
                 first_row: range.start as u64,
-                part: part as u64,
+                part,
                 rows: range.len(),
             };
-            Some(Job { moment, rows: order.rows(update, range) })
+            Job { moment, rows, singles }
         };
         let options = LoaderOptions {
             part: format!("phase `{}`", phase.name),
@@ -227,8 +225,43 @@ impl Session<'_> {
             training: true,
             device: self.device,
             threads: self.loader_threads,
-            ahead: (UPDATES_AHEAD * training.ranges.len()).max(self.loader_threads),
+            ahead: (UPDATES_AHEAD * per_update as usize).max(self.loader_threads),
             from: training.step * per_update,
+        };
+        let mut one_by_one = false;
+        if let Some(name) = &phase.aggregate {
+            let (job, reader) = (job.clone(), Reader::new(&world, &program, &options));
+            let singles = move |moment: &Moment| reader.load(&job(moment.phase_update, moment.part, true));
+            let id = self.instances.get(name)?.id;
+            let mut aggregation = Aggregation::new(&world, id, phase, self.seed, Box::new(singles));
+            let quiet = Runner {
+                world: &world,
+                program: &program,
+                device: self.device,
+                training: false,
+                autocast: None,
+            };
+            if let Some(reason) =
+                aggregation.choose(&Updater::new(quiet), &training.optimizer.parameters())?
+            {
+                one_by_one = true;
+                self.tell(Event::Warning {
+                    arm: Some(self.arm.name.clone()),
+                    seed: Some(self.seed),
+                    message: format!(
+                        "phase `{}` takes the gradient of each example in a pass of its own: {reason}",
+                        phase.name
+                    ),
+                    help: Some(
+                        "the result is the same, and an update takes several times as long".to_owned(),
+                    ),
+                });
+            }
+            training.aggregation = Some(aggregation);
+        }
+        let jobs = move |number: u64| {
+            let (update, part) = (number / per_update, number % per_update);
+            (update < total).then(|| job(update, part, one_by_one))
         };
         let loader = Loader::start(&world, &program, Arc::new(jobs), &options)?;
         let mut feed = Feed { loader, waiting: VecDeque::new() };
@@ -247,24 +280,33 @@ impl Session<'_> {
     /// Runs the largest of the first batches forward and backward and throws the results away: what does
     /// not fit into memory shows at once, and what the plan predicted is measured.
     fn trial(&mut self, training: &mut Training<'_>, feed: &mut Feed, updater: &Updater<'_>) -> Result<()> {
-        let Some(largest) = feed.largest(TRIAL_PARTS.min(training.ranges.len().max(2)))? else {
+        let Some(largest) = feed.largest(TRIAL_PARTS.min((training.order.parts() as usize).max(2)))? else {
             return Ok(());
         };
+        if largest.rows == 0 || training.aggregation.as_ref().is_some_and(Aggregation::one_by_one) {
+            return Ok(());
+        }
         // With several parts, gradients of one lie there while another is computed.
         let again = |batch: &Batch| Batch {
             first_row: batch.first_row,
             rows: batch.rows,
             values: batch.values.iter().map(|(slot, value)| (*slot, value.shallow_clone())).collect(),
+            singles: Vec::new(),
         };
         let length = largest.length();
-        let parts: Vec<Batch> = (0..training.ranges.len().min(2)).map(|_| again(largest)).collect();
+        let parts: Vec<Batch> = (0..training.order.parts().min(2)).map(|_| again(largest)).collect();
         let stateful = training.program.stateful.iter();
         let states = stateful.map(|id| Ok((*id, self.world.save(*id)?))).collect::<Result<Vec<_>>>()?;
         let at = At { update: TRIAL, phase_update: 0 };
         let scale = training.scaler.map_or(1.0, |scaler| scaler.scale);
         let phase = &training.phase.name;
         let try_it = || {
-            updater.update(&parts, &training.optimizer.parameters(), at, scale).map_err(|error| {
+            let parameters = training.optimizer.parameters();
+            let tried = match &training.aggregation {
+                Some(aggregation) => updater.aggregated(&parts, &parameters, at, aggregation),
+                None => updater.update(&parts, &parameters, at, scale),
+            };
+            tried.map_err(|error| {
                 let reason = error.to_string();
                 let memory = ["out of memory", "not enough memory"];
                 if memory.iter().any(|words| reason.contains(words)) {
@@ -376,8 +418,8 @@ impl Session<'_> {
         updater: &Updater<'_>,
     ) -> Result<()> {
         let phase = training.phase;
-        let mut batches = Vec::with_capacity(training.ranges.len());
-        for _ in 0..training.ranges.len() {
+        let mut batches = Vec::new();
+        for _ in 0..training.order.parts() {
             let part = timed(self.timings, Part::Waiting, || feed.part())?;
             batches.push(part.ok_or_else(|| {
                 EngineError::Experiment(format!("phase `{}`: the loader ended early", phase.name))
@@ -385,10 +427,22 @@ impl Session<'_> {
         }
         let at = At { update: training.before + training.step, phase_update: training.step };
         let scale = training.scaler.map_or(1.0, |scaler| scaler.scale);
-        let updated = timed(self.timings, Part::Gradients, || {
-            updater.update(&batches, &training.optimizer.parameters(), at, scale)
-        })?;
-        if updated.no_targets {
+        // A Poisson sample may be smaller than there are parts.
+        batches.retain(|batch| batch.rows > 0);
+        let updated = match &training.aggregation {
+            Some(aggregation) => timed(self.timings, Part::Gradients, || {
+                updater.aggregated(&batches, &training.optimizer.parameters(), at, aggregation)
+            })?,
+            None if batches.is_empty() => {
+                training.step += 1;
+                return Ok(());
+            }
+            None => timed(self.timings, Part::Gradients, || {
+                updater.update(&batches, &training.optimizer.parameters(), at, scale)
+            })?,
+        };
+        // What an aggregator makes must not depend on whether a single example has targets.
+        if updated.no_targets && training.aggregation.is_none() {
             let term = training.program.terms.iter().map(|term| &*term.id).collect::<Vec<_>>().join("`, `");
             return Err(EngineError::NoTargets { phase: phase.name.clone(), step: training.step + 1, term });
         }
@@ -453,7 +507,7 @@ impl Session<'_> {
             phase: training.phase.name.clone(),
             step: step + 1,
             data: training.phase.data.clone(),
-            rows: training.order.rows(step, 0..training.phase.batch as usize),
+            rows: training.order.rows(step),
             last_good: self.last_good(),
         }))
     }

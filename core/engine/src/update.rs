@@ -49,12 +49,12 @@ pub(crate) struct Updated {
     pub(crate) no_targets: bool,
 }
 
-type Leaves = Vec<Option<LeafValue>>;
+pub(crate) type Leaves = Vec<Option<LeafValue>>;
 
 /// Computes the gradients of updates, and the values of evaluations.
 pub(crate) struct Updater<'a> {
     pub(crate) runner: Runner<'a>,
-    timings: Option<&'a Timings>,
+    pub(crate) timings: Option<&'a Timings>,
     part_releases: Vec<Vec<usize>>,
     first_releases: Vec<Vec<usize>>,
 }
@@ -102,7 +102,7 @@ impl<'a> Updater<'a> {
         Self { timings, ..self }
     }
 
-    fn program(&self) -> &'a Program {
+    pub(crate) fn program(&self) -> &'a Program {
         self.runner.program
     }
 
@@ -148,6 +148,14 @@ impl<'a> Updater<'a> {
             _ if self.program().normalised_ahead => self.normalised(&update),
             _ => self.twice(&update),
         }
+    }
+
+    /// One row as an update of its own.
+    pub(crate) fn single(&self, part: &Batch, parameters: &[&Tensor], moment: Moment) -> Result<Updated> {
+        let known = vec![self.known_counts(part, &moment)?];
+        let parts = std::slice::from_ref(part);
+        let update = Update { parts, moments: vec![moment], whole: moment, known, parameters, scale: 1.0 };
+        self.at_once(part, &update)
     }
 
     /// The leaves of a batch, without gradients: for evaluations.
@@ -345,7 +353,7 @@ impl<'a> Updater<'a> {
     }
 
     /// Targets of a part that follow from the batch alone; zero for the others.
-    fn known_counts(&self, part: &Batch, moment: &Moment) -> Result<Vec<f64>> {
+    pub(crate) fn known_counts(&self, part: &Batch, moment: &Moment) -> Result<Vec<f64>> {
         let counts = self.program().counts.iter();
         counts
             .map(|count| if count.ahead { self.runner.count_ahead(count, part, moment) } else { Ok(0.0) })
@@ -369,7 +377,7 @@ impl<'a> Updater<'a> {
     }
 
     /// Runs a part: its values, and its leaves. Counts that waited for the values are filled in.
-    fn part(
+    pub(crate) fn part(
         &self,
         part: &Batch,
         moment: &Moment,
@@ -408,7 +416,7 @@ impl<'a> Updater<'a> {
     }
 
     /// Runs the whole's tasks and completes its leaves.
-    fn whole(
+    pub(crate) fn whole(
         &self,
         values: &mut Values,
         leaves: &mut [Option<LeafValue>],
@@ -469,7 +477,7 @@ impl<'a> Updater<'a> {
         total.ok_or_else(no_loss)
     }
 
-    fn must_have_gradients(&self, total: &Tensor) -> Result<()> {
+    pub(crate) fn must_have_gradients(&self, total: &Tensor) -> Result<()> {
         if total.requires_grad() {
             return Ok(());
         }
@@ -497,7 +505,7 @@ impl<'a> Updater<'a> {
     }
 }
 
-fn no_loss() -> EngineError {
+pub(crate) fn no_loss() -> EngineError {
     EngineError::Experiment("a step without a loss cannot be trained".to_owned())
 }
 
@@ -529,14 +537,14 @@ fn reading(reading: &Reading, leaves: &[Option<LeafValue>], moment: &Moment) -> 
     })
 }
 
-fn add(total: Option<Tensor>, value: Tensor) -> Result<Tensor> {
+pub(crate) fn add(total: Option<Tensor>, value: Tensor) -> Result<Tensor> {
     match total {
         Some(total) => Ok(total.f_add(&value)?),
         None => Ok(value),
     }
 }
 
-fn add_leaves(sums: &mut Leaves, leaves: Leaves) -> Result<()> {
+pub(crate) fn add_leaves(sums: &mut Leaves, leaves: Leaves) -> Result<()> {
     let _mode = Gradients::set(false)?;
     for (sum, leaf) in sums.iter_mut().zip(leaves) {
         match (sum, leaf) {
@@ -551,7 +559,7 @@ fn add_leaves(sums: &mut Leaves, leaves: Leaves) -> Result<()> {
     Ok(())
 }
 
-fn without_history(leaves: &mut Leaves) -> Result<()> {
+pub(crate) fn without_history(leaves: &mut Leaves) -> Result<()> {
     for leaf in leaves.iter_mut().flatten() {
         leaf.sum = leaf.sum.f_detach()?;
     }
@@ -582,7 +590,7 @@ fn backward(total: &Tensor, targets: &[&Tensor], scale: f64) -> Result<Vec<Tenso
         .collect()
 }
 
-fn accumulate(sums: &mut Vec<Tensor>, gradients: Vec<Tensor>) -> Result<()> {
+pub(crate) fn accumulate(sums: &mut Vec<Tensor>, gradients: Vec<Tensor>) -> Result<()> {
     if sums.is_empty() {
         *sums = gradients;
         return Ok(());

@@ -13,7 +13,7 @@ use zoo_record::{Collect, Event, Reached, Sink, StepLogged};
 use zoo_schema::experiment::Arm;
 
 /// Two phases with everything that has a state: optimizer, schedule, a component that counts its calls, a
-/// metric in a log window, dropout, noise, parts of updates, a best checkpoint.
+/// metric in a log window, dropout, noise, parts of updates, a best checkpoint, sampled and weighed examples.
 fn demanding() -> Arm {
     let mut first = phase("first", fit(), 7, 8);
     first.accumulate = 2;
@@ -26,10 +26,14 @@ fn demanding() -> Arm {
     second.evaluate_every = Some(2);
     second.save_every = Some(5);
     second.best = Some("error".to_owned());
+    second.sampling = zoo_schema::experiment::Sampling::Poisson;
+    second.aggregate = Some("mechanism".to_owned());
     let mut arm = arm(vec![first, second]);
     arm.instances.retain(|instance| instance.name != "line");
     let line = instance("line", "toy.line", json!({ "dropout": 0.2 }));
     arm.instances.insert(3, line);
+    let mechanism = json!({ "clip": 0.5, "noise_multiplier": 0.1 });
+    arm.instances.push(instance("mechanism", "privacy.gaussian_mechanism", mechanism));
     arm.evaluations = vec![evaluation("unseen_error", measure(), 3), evaluation("between", measure(), 8)];
     arm.evaluations[0].during = true;
     arm.evaluations[1].after = Some("first".to_owned());

@@ -279,8 +279,20 @@ impl Turn {
         if !seeds_device(cell) {
             return Self(None);
         }
+        Self::wait()
+    }
+
+    fn wait() -> Self {
         HAS_TURN.with(|has| Self((!has.replace(true)).then(|| lock(&GENERATOR))))
     }
+}
+
+/// Draws from libtorch's generator, seeded with a number of the host's ([`crate::seed()`]), while nobody
+/// else does.
+pub fn draw<T>(seed: u64, draw: impl FnOnce() -> T) -> T {
+    let _turn = Turn::wait();
+    tch::manual_seed(seed.cast_signed());
+    draw()
 }
 
 impl Drop for Turn {

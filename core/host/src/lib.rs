@@ -43,6 +43,7 @@ mod value;
 mod weights;
 mod world;
 
+pub use call::draw;
 pub use error::{Action, ComponentError, Error, Fault, LoadFault, Result, Step, WeightsFault};
 pub use initial::Initial;
 pub use loader::{LoadedPlugin, PluginPath, Registry};

@@ -334,6 +334,13 @@ pub struct Phase {
     pub schedule: Option<String>,
     /// Largest norm of the whole gradient; larger ones are scaled down.
     pub clip_norm: Option<f64>,
+    /// Instance of an aggregator, which weighs the gradients of single examples by their norms; without it
+    /// they are averaged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aggregate: Option<String>,
+    /// Which examples an update takes.
+    #[serde(default, skip_serializing_if = "Sampling::is_shuffled")]
+    pub sampling: Sampling,
     /// Precision of the forward pass.
     pub precision: Precision,
     /// Instances or `instance.prefix` that are trained; empty: all models of the step that are not frozen.
@@ -363,6 +370,25 @@ pub enum Length {
     Steps(u64),
     /// Passes over the data; the last incomplete batch of each is dropped.
     Epochs(f64),
+}
+
+/// Which examples an update takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sampling {
+    /// The next ones of the epoch's order.
+    #[default]
+    Shuffled,
+    /// Every example with the same probability, batch / examples, and whatever the others do: an update has
+    /// as many as come, `batch` on average.
+    Poisson,
+}
+
+impl Sampling {
+    /// Whether it is the default.
+    pub fn is_shuffled(&self) -> bool {
+        *self == Self::Shuffled
+    }
 }
 
 /// Precision of the forward pass; parameters and optimizer state stay in float32.

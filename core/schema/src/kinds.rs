@@ -72,6 +72,12 @@ pub const KINDS: &[Kind] = &[
         callable: false,
     },
     Kind { name: "schedule", keyword: "schedule", summary: "a step number to a factor", callable: false },
+    Kind {
+        name: "aggregator",
+        keyword: "aggregator",
+        summary: "norms of single examples' gradients to their weights in the sum, and noise on it",
+        callable: false,
+    },
     Kind { name: "tool", keyword: "tool", summary: "a text to a text, called by an agent", callable: true },
     Kind { name: "reward", keyword: "reward", summary: "a score of a finished sequence", callable: true },
     Kind {
@@ -130,6 +136,23 @@ pub fn violations(component: &Component) -> Vec<String> {
                 "a schedule has inputs `step: integer` and `total: integer` and an output `factor: real`"
                     .to_owned(),
             );
+        }
+        "aggregator" => {
+            let is_row = |port: &crate::component::Port, name: &str| {
+                port.name == name
+                    && port.kind.dtype == Dtype::Float
+                    && port.kind.shape.as_slice() == [Dim::Name("B".to_owned())]
+            };
+            if !component.inputs.iter().any(|port| is_row(port, "norms"))
+                || !component.outputs.iter().any(|port| is_row(port, "weights"))
+                || !scalar_output("noise", Dtype::Real)
+            {
+                wrong.push(
+                    "an aggregator has an input `norms: float[B]` and outputs `weights: float[B]` and \
+                     `noise: real`"
+                        .to_owned(),
+                );
+            }
         }
         "optimizer" => {
             for name in ["step", "rate", "names", "parameters", "gradients", "states"] {

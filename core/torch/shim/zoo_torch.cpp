@@ -5,6 +5,8 @@
 // registries (hooks, allocators), which libtorch_cuda fills when it is loaded. So one binary serves
 // machines with and without it.
 
+#include "guarded.h"
+
 #include <ATen/Context.h>
 #include <ATen/DeviceAccelerator.h>
 #include <ATen/Parallel.h>
@@ -42,30 +44,6 @@
 #include <vector>
 
 namespace {
-
-enum Status : int { ok = 0, failed = 1, out_of_memory = 2 };
-
-thread_local std::string last_message;
-
-template <class Body> int guarded(Body body) noexcept {
-  try {
-    body();
-    return ok;
-  } catch (const c10::OutOfMemoryError &error) {
-    last_message = error.what_without_backtrace();
-    return out_of_memory;
-  } catch (const c10::Error &error) {
-    last_message = error.what_without_backtrace();
-  } catch (const std::bad_alloc &) {
-    last_message = "out of memory";
-    return out_of_memory;
-  } catch (const std::exception &error) {
-    last_message = error.what();
-  } catch (...) {
-    last_message = "an exception of an unknown type";
-  }
-  return failed;
-}
 
 using Handle = at::Tensor *;
 

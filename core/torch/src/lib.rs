@@ -4,6 +4,7 @@
 //! - [`modes`]: gradients, autocast, determinism, threads;
 //! - [`device`]: CUDA at run time, random streams, memory of accelerators;
 //! - [`tensor`]: tensors over memory of the caller, versions;
+//! - [`uses`]: where in a graph parameters are used, for gradients of single examples;
 //! - [`process`]: memory of the process.
 //!
 //! No function panics on bad input, and no C++ exception passes: everything that libtorch throws
@@ -18,5 +19,6 @@ pub mod modes;
 pub mod process;
 mod sys;
 pub mod tensor;
+pub mod uses;
 
 pub use error::{Error, Result};

@@ -106,4 +106,35 @@ unsafe extern "C" {
     pub(crate) fn zoo_torch_tensor_memory(out: *mut [i64; 2]) -> c_int;
     pub(crate) fn zoo_torch_reset_tensor_peak() -> c_int;
     pub(crate) fn zoo_torch_empty_cache(kind: c_int) -> c_int;
+
+    pub(crate) fn zoo_torch_uses(
+        loss: *mut C_tensor,
+        parameters: *const *mut C_tensor,
+        count: usize,
+        out: *mut *mut c_void,
+    ) -> c_int;
+    pub(crate) fn zoo_torch_uses_free(uses: *mut c_void);
+    /// Null where every use of every parameter is known.
+    pub(crate) fn zoo_torch_uses_unknown(uses: *mut c_void) -> *const c_char;
+    pub(crate) fn zoo_torch_uses_count(uses: *mut c_void) -> usize;
+    pub(crate) fn zoo_torch_uses_at(
+        uses: *mut c_void,
+        index: usize,
+        out: *mut [usize; 5],
+        shape: *mut *const i64,
+        other: *mut *mut C_tensor,
+    ) -> c_int;
+    pub(crate) fn zoo_torch_uses_operations(uses: *mut c_void) -> usize;
+    pub(crate) fn zoo_torch_uses_gradients(
+        uses: *mut c_void,
+        loss: *mut C_tensor,
+        scale: f64,
+        out: *mut *mut C_tensor,
+    ) -> c_int;
+    pub(crate) fn zoo_torch_uses_pull(
+        uses: *mut c_void,
+        index: usize,
+        gradient: *mut C_tensor,
+        out: *mut *mut C_tensor,
+    ) -> c_int;
 }

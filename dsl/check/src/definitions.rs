@@ -153,6 +153,8 @@ pub(crate) const PHASE_SETTINGS: &[&str] = &[
     "optimizer",
     "schedule",
     "clip_norm",
+    "aggregate",
+    "sampling",
     "precision",
     "train",
     "evaluate_every",

@@ -8,7 +8,7 @@ use crate::{list, nearest, place};
 use std::collections::HashMap;
 use zoo_diagnostics::{Diagnostic, Span, codes};
 use zoo_schema::ParameterType;
-use zoo_schema::experiment::{Arm, Evaluation, Length, Metric, Phase, Precision};
+use zoo_schema::experiment::{Arm, Evaluation, Length, Metric, Phase, Precision, Sampling};
 use zoo_syntax::ast::{Binding, BindingKind, Expr, ExprKind, Stage, StageKind, Step};
 
 /// What claims need to know of an arm.
@@ -383,6 +383,18 @@ impl<'d> ArmChecker<'d> {
         let schedule =
             self.instance_setting(name, "schedule", "schedule", base("schedule")).transpose().ok().flatten();
         let clip_norm = self.number(name, "clip_norm", &ParameterType::Real, base("clip_norm"));
+        let aggregate = self.instance_setting(name, "aggregate", "aggregator", base("aggregate"));
+        let aggregate = aggregate.transpose().ok().flatten();
+        let sampling = match self.setting(name, "sampling", base("sampling")) {
+            None => Sampling::Shuffled,
+            Some((expression, value)) => {
+                let choices = ParameterType::OneOf(["shuffled", "poisson"].map(str::to_owned).to_vec());
+                match self.converted(&value, &choices, expression, &format!("`{name}.sampling`"))?.as_str() {
+                    Some("poisson") => Sampling::Poisson,
+                    _ => Sampling::Shuffled,
+                }
+            }
+        };
         let precision = match self.setting(name, "precision", base("precision")) {
             None => Precision::Float32,
             Some((expression, value)) => {
@@ -429,6 +441,8 @@ impl<'d> ArmChecker<'d> {
             optimizer,
             schedule,
             clip_norm,
+            aggregate,
+            sampling,
             precision,
             train,
             evaluate_every,
@@ -667,6 +681,7 @@ impl<'d> ArmChecker<'d> {
             open.push(phase.data.clone());
             open.push(phase.optimizer.clone());
             open.extend(phase.schedule.clone());
+            open.extend(phase.aggregate.clone());
             open.extend(phase.train.iter().map(|t| t.split('.').next().unwrap_or(t).to_owned()));
         }
         open.extend(evaluations.iter().map(|e| e.data.clone()));

@@ -5,7 +5,7 @@ use crate::value::json_text;
 use serde_json::Value as Json;
 use std::fmt::Write;
 use zoo_schema::experiment::{
-    Experiment, Instance, Length, Operation, Operator, StepGraph, ValueRef, Weight,
+    Experiment, Instance, Length, Operation, Operator, Sampling, StepGraph, ValueRef, Weight,
 };
 use zoo_schema::{ParameterType, kinds};
 
@@ -63,6 +63,12 @@ pub(crate) fn text(experiment: &Experiment, catalogue: &Catalogue) -> String {
             }
             if let Some(norm) = phase.clip_norm {
                 let _ = writeln!(text, "  clip_norm = {norm}");
+            }
+            if let Some(aggregate) = &phase.aggregate {
+                let _ = writeln!(text, "  aggregate = {aggregate}");
+            }
+            if phase.sampling == Sampling::Poisson {
+                text.push_str("  sampling = \"poisson\"\n");
             }
             let _ =
                 writeln!(text, "  precision = \"{}\"\n}}", format!("{:?}", phase.precision).to_lowercase());

@@ -276,11 +276,13 @@ pub enum BindingKind {
     Optimizer,
     /// `schedule`
     Schedule,
+    /// `aggregator`
+    Aggregator,
 }
 
 impl BindingKind {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Data,
         Self::Tokenizer,
         Self::Model,
@@ -293,6 +295,7 @@ impl BindingKind {
         Self::Metric,
         Self::Optimizer,
         Self::Schedule,
+        Self::Aggregator,
     ];
 
     /// The keyword.
@@ -310,6 +313,7 @@ impl BindingKind {
             Self::Metric => "metric",
             Self::Optimizer => "optimizer",
             Self::Schedule => "schedule",
+            Self::Aggregator => "aggregator",
         }
     }
 

@@ -20,7 +20,8 @@ fn built(name: &str) -> PathBuf {
 pub fn registry() -> Arc<Registry> {
     static LOADED: OnceLock<Arc<Registry>> = OnceLock::new();
     let load = || {
-        let paths = ["zoo_optimization", "zoo_toy"].map(|name| PluginPath { path: built(name), hash: None });
+        let paths = ["zoo_optimization", "zoo_privacy", "zoo_toy"]
+            .map(|name| PluginPath { path: built(name), hash: None });
         Arc::new(Registry::load(&paths).unwrap())
     };
     Arc::clone(LOADED.get_or_init(load))
@@ -106,6 +107,8 @@ pub fn phase(name: &str, step: StepGraph, steps: u64, batch: u64) -> Phase {
         optimizer: "optimizer".to_owned(),
         schedule: None,
         clip_norm: None,
+        aggregate: None,
+        sampling: Default::default(),
         precision: Precision::Float32,
         train: Vec::new(),
         evaluate_every: None,
