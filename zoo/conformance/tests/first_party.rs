@@ -62,7 +62,7 @@ fn options(folder: &Path) -> Options {
 }
 
 /// Components whose examples need files that are not made here; their plugins' own tests have them.
-const NEEDS_FILES: [&str; 2] = ["text.parquet", "text.pretrained_tokenizer"];
+const NEEDS_FILES: [&str; 3] = ["tabular.labelled_vectors", "text.parquet", "text.pretrained_tokenizer"];
 
 fn report(name: &str) -> Report {
     let folder = tempfile::tempdir().unwrap();
