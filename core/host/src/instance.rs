@@ -297,10 +297,14 @@ impl Running {
         self.shared.environment.cancelled()
     }
 
-    /// The scope of a call that this one makes.
+    /// The scope of a call that this one makes. Where no gradient flows through this one, what it calls
+    /// is not trained by it: no gradients are recorded, and nothing is dropped.
     fn inner_scope(&self, instance: &str) -> (CallScope, u64) {
         let number = self.nested.fetch_add(1, Ordering::Relaxed);
+        let stops = self.cell.schema().effects.stops_gradient;
         let scope = CallScope {
+            training: self.scope.training && !stops,
+            gradients: self.scope.gradients && !stops,
             node: format!("{}>{instance}", self.scope.node).into(),
             wanted: crate::scope::Wanted::All,
             ..self.scope.clone()
@@ -382,6 +386,7 @@ impl Running {
             "name": &*cell.name,
             "component": cell.schema().name,
             "parameters": cell.parameters,
+            "inputs": cell.schema().inputs.iter().map(|port| &port.name).collect::<Vec<_>>(),
             "outputs": &*cell.columns,
         });
         if let (Some(site), Json::Object(map)) = (&cell.site, &mut description) {

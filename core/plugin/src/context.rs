@@ -102,6 +102,9 @@ pub struct Description {
     pub component: String,
     /// Its parameters.
     pub parameters: serde_json::Map<String, serde_json::Value>,
+    /// Names of its inputs.
+    #[serde(default)]
+    pub inputs: Vec<String>,
     /// Names of its outputs; for data, of its columns.
     pub outputs: Vec<String>,
     /// For an adapter's instance: the site that it acts on.
@@ -147,6 +150,11 @@ fn check(code: i32, error: zoo_abi::Error) -> Result<()> {
     }
 }
 
+/// So many outputs, all of them wanted.
+fn all(count: usize) -> impl Iterator<Item = bool> {
+    std::iter::repeat_n(true, count)
+}
+
 /// What both contexts can do.
 #[derive(Debug)]
 struct Raw(*mut Context);
@@ -156,19 +164,22 @@ impl Raw {
         &self,
         handle: Handle,
         method: u32,
-        inputs: Vec<Output>,
-        outputs: usize,
+        inputs: Vec<Option<Output>>,
+        wanted: impl Iterator<Item = bool>,
     ) -> Result<Vec<Option<Output>>> {
+        let empty = |tag: u32| Value { tag, reserved: 0, payload: Payload { int: 0 } };
         let mut keep = Vec::with_capacity(inputs.len());
         let ins: Vec<Value> = inputs
             .into_iter()
             .map(|input| {
+                let Some(input) = input else { return empty(tag::NONE) };
                 let value = to_value(input);
                 keep.push(value);
                 value
             })
             .collect();
-        let mut outs = vec![Value { tag: tag::WANTED, reserved: 0, payload: Payload { int: 0 } }; outputs];
+        let mut outs: Vec<Value> =
+            wanted.map(|wanted| empty(if wanted { tag::WANTED } else { tag::NONE })).collect();
         let mut error = crate::boundary::empty_error();
         // SAFETY: the context is valid while the host's call lasts; arrays have the lengths given.
         let code = unsafe {
@@ -192,6 +203,34 @@ impl Raw {
         outs.iter().map(|value| unsafe { take_output(value) }).collect()
     }
 
+    fn call_by_name(
+        &self,
+        handle: Handle,
+        description: &Description,
+        inputs: Vec<(&str, Output)>,
+        wanted: &[&str],
+    ) -> Result<Vec<Option<Output>>> {
+        let place = |names: &[String], name: &str, what: &str| {
+            names.iter().position(|n| n == name).ok_or_else(|| {
+                Error::new(format!(
+                    "`{}` ({}) has no {what} `{name}`; it has {}",
+                    description.name,
+                    description.component,
+                    names.join(", ")
+                ))
+            })
+        };
+        let mut ins: Vec<Option<Output>> = description.inputs.iter().map(|_| None).collect();
+        for (name, value) in inputs {
+            ins[place(&description.inputs, name, "input")?] = Some(value);
+        }
+        let places: Vec<usize> =
+            wanted.iter().map(|name| place(&description.outputs, name, "output")).collect::<Result<_>>()?;
+        let asked = (0..description.outputs.len()).map(|i| places.contains(&i));
+        let mut outputs = self.invoke(handle, method::CALL, ins, asked)?;
+        Ok(places.into_iter().map(|place| outputs.get_mut(place).and_then(Option::take)).collect())
+    }
+
     fn describe(&self, handle: Handle) -> Result<Description> {
         let (mut out, mut error) = (empty_owned(), crate::boundary::empty_error());
         // SAFETY: valid context and out pointers.
@@ -206,7 +245,7 @@ impl Raw {
     }
 
     fn length(&self, handle: Handle) -> Result<usize> {
-        match self.invoke(handle, method::LENGTH, Vec::new(), 1)?.pop().flatten() {
+        match self.invoke(handle, method::LENGTH, Vec::new(), all(1))?.pop().flatten() {
             Some(Output::Int(length)) => {
                 usize::try_from(length).map_err(|_| Error::new("a length is not negative"))
             }
@@ -216,13 +255,13 @@ impl Raw {
 
     fn read(&self, handle: Handle, indices: &[i64]) -> Result<Columns> {
         let names = self.describe(handle)?.outputs;
-        let inputs = vec![Output::Tensor(Tensor::from_slice(indices))];
-        let values = self.invoke(handle, method::READ, inputs, names.len())?;
+        let inputs = vec![Some(Output::Tensor(Tensor::from_slice(indices)))];
+        let values = self.invoke(handle, method::READ, inputs, all(names.len()))?;
         Ok(named_columns(names, values))
     }
 
     fn export(&self, handle: Handle) -> Result<Vec<u8>> {
-        match self.invoke(handle, method::EXPORT, Vec::new(), 1)?.pop().flatten() {
+        match self.invoke(handle, method::EXPORT, Vec::new(), all(1))?.pop().flatten() {
             Some(Output::Bytes(bytes)) => Ok(bytes),
             _ => Err(Error::new("the tokenizer did not give its `tokenizer.json`")),
         }
@@ -284,7 +323,20 @@ macro_rules! shared_methods {
             inputs: Vec<Output>,
             outputs: usize,
         ) -> Result<Vec<Option<Output>>> {
-            self.raw.invoke(handle, method, inputs, outputs)
+            self.raw.invoke(handle, method, inputs.into_iter().map(Some).collect(), all(outputs))
+        }
+
+        /// Calls a reference with inputs by name (a list for a port that repeats), and gives the
+        /// outputs of these names, in their order; others need not be computed. The description is
+        /// what [`Self::describe`] says of it, for the caller to keep.
+        pub fn call_by_name(
+            &self,
+            handle: Handle,
+            description: &Description,
+            inputs: Vec<(&str, Output)>,
+            wanted: &[&str],
+        ) -> Result<Vec<Option<Output>>> {
+            self.raw.call_by_name(handle, description, inputs, wanted)
         }
 
         /// Whether the run was asked to stop: long work looks now and then and answers

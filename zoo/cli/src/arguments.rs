@@ -63,6 +63,9 @@ pub(crate) enum Command {
     Bench(Bench),
     Parity(Parity),
     Embed(Embed),
+    FillMask(FillMask),
+    Classify(Classify),
+    Generate(Generate),
     #[command(subcommand)]
     Plugin(Plugin),
     Schema(Schema),
@@ -320,18 +323,170 @@ pub(crate) struct Parity {
     pub(crate) how: InferenceHow,
 }
 
-/// Make a vector of each line of standard input
+/// Make a vector of each line
 ///
 /// The answer is a line of JSON for each, an array of numbers whose squares add up to 1: the product of two
 /// is the similarity of their lines.
 #[derive(Debug, Args)]
 pub(crate) struct Embed {
-    /// The folder with `config.json`, `model.safetensors` and `tokenizer.json`
-    #[arg(long, value_name = "DIR")]
-    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) model: ModelChoice,
 
     #[command(flatten)]
     pub(crate) how: InferenceHow,
+}
+
+/// Say what may stand at the masks of each line
+///
+/// A mask is written as the model's tokenizer has it, `[MASK]` or `<mask>`. The answer is a line of JSON for
+/// each: `text`, and `masks`, for each the likeliest tokens with `score`, `token` and `token_str`.
+#[derive(Debug, Args)]
+pub(crate) struct FillMask {
+    /// Tokens for each mask
+    #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) top: u64,
+
+    #[command(flatten)]
+    pub(crate) model: ModelChoice,
+
+    #[command(flatten)]
+    pub(crate) printed: Printed,
+
+    #[command(flatten)]
+    pub(crate) how: InferenceHow,
+}
+
+/// Classify lines, or their tokens, as the model is made for
+///
+/// The answer is a line of JSON for each: `text`, and `labels` with their probabilities, or `tokens` with
+/// `entity`, `score`, `word` and their place in the text.
+#[derive(Debug, Args)]
+pub(crate) struct Classify {
+    /// Lines are pairs of texts, parted by a tab
+    #[arg(long)]
+    pub(crate) pairs: bool,
+
+    /// Join the tokens of an entity: `B-PER I-PER` is one `PER`
+    #[arg(long)]
+    pub(crate) entities: bool,
+
+    #[command(flatten)]
+    pub(crate) model: ModelChoice,
+
+    #[command(flatten)]
+    pub(crate) printed: Printed,
+
+    #[command(flatten)]
+    pub(crate) how: InferenceHow,
+}
+
+/// Go on with each line
+///
+/// On a terminal words appear as they are chosen; else the answer is a line of JSON for each text: `prompt`,
+/// `text`, `tokens`, `ended` (`length`, `end_token` or `stop`) and `log_probability`. What is not said here is
+/// taken from the model's `generation_config.json`. Options mean what they mean in transformers.
+#[derive(Debug, Args)]
+pub(crate) struct Generate {
+    /// Most tokens to add; 128 where the model does not say
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max_new_tokens: Option<u64>,
+
+    /// Draw tokens; so does any of --temperature, --top-k, --top-p and --min-p
+    #[arg(long, conflicts_with = "greedy")]
+    pub(crate) sample: bool,
+
+    /// Take the likeliest token each time, whatever the model says
+    #[arg(long)]
+    pub(crate) greedy: bool,
+
+    /// Below 1 the likely gets likelier, above 1 rarer; 0 is --greedy
+    #[arg(long, value_name = "X")]
+    pub(crate) temperature: Option<f64>,
+
+    /// Draw from so many of the likeliest tokens
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) top_k: Option<u64>,
+
+    /// Draw from the likeliest tokens that together have this probability, from 0 to 1
+    #[arg(long, value_name = "X")]
+    pub(crate) top_p: Option<f64>,
+
+    /// Draw from tokens at least this probable, as a share of the likeliest one's probability
+    #[arg(long, value_name = "X")]
+    pub(crate) min_p: Option<f64>,
+
+    /// Above 1, tokens that are there already get rarer
+    #[arg(long, value_name = "X")]
+    pub(crate) repetition_penalty: Option<f64>,
+
+    /// Follow so many texts side by side: beam search
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) beams: Option<u64>,
+
+    /// Beam search: above 0 longer texts are preferred, below 0 shorter ones
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub(crate) length_penalty: Option<f64>,
+
+    /// Texts for each line
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) samples: u64,
+
+    /// End a text with this; it stays [repeatable]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub(crate) stop: Vec<String>,
+
+    /// Go on where the model would end
+    #[arg(long)]
+    pub(crate) ignore_end: bool,
+
+    /// Lines that are computed together; it changes no result
+    #[arg(long, value_name = "N", default_value = "16", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) batch: u64,
+
+    /// Seed of all draws
+    #[arg(long, value_name = "N", default_value = "0")]
+    pub(crate) seed: u64,
+
+    /// Lines are the user's words to a chat model, or JSON lists of messages with `role` and `content`
+    #[arg(long)]
+    pub(crate) chat: bool,
+
+    /// What a chat model is told before
+    #[arg(long, value_name = "TEXT", requires = "chat")]
+    pub(crate) system: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) model: ModelChoice,
+
+    #[command(flatten)]
+    pub(crate) printed: Printed,
+
+    #[command(flatten)]
+    pub(crate) how: InferenceHow,
+}
+
+/// The model, and the lines it gets.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ModelChoice {
+    /// A folder with `config.json`, `model.safetensors` and `tokenizer.json`, or `hf:ORG/NAME` on the hub
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: String,
+
+    /// The file whose lines are read; the standard input otherwise
+    #[arg(value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+
+    /// Use nothing that is not on this machine
+    #[arg(long)]
+    pub(crate) offline: bool,
+}
+
+/// What is printed.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Printed {
+    /// Print JSON lines also on a terminal
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// How a checkpoint is used.

@@ -90,18 +90,17 @@ impl Model {
     /// about weights.
     pub fn open(registry: &Arc<Registry>, folder: &Path, head: Option<Head>, device: Device) -> Result<Self> {
         let config: Map<String, Json> = read_json(&folder.join("config.json"))?;
+        let class = config.get("architectures").and_then(|a| a.get(0)).and_then(Json::as_str);
+        let written_as = class.and_then(Head::of_class);
         let head = match head {
             Some(head) => head,
-            None => {
-                let class = config.get("architectures").and_then(|a| a.get(0)).and_then(Json::as_str);
-                class.and_then(Head::of_class).ok_or_else(|| {
-                    let class = class.unwrap_or("no class");
-                    Error::Unknown(format!(
-                        "{}: `architectures` of config.json names {class}, which zoo has no component for",
-                        folder.display()
-                    ))
-                })?
-            }
+            None => written_as.ok_or_else(|| {
+                let class = class.unwrap_or("no class");
+                Error::Unknown(format!(
+                    "{}: `architectures` of config.json names {class}, which zoo has no component for",
+                    folder.display()
+                ))
+            })?,
         };
         let stages = tempfile::tempdir().map_err(|e| Error::File {
             path: std::env::temp_dir().display().to_string(),
@@ -113,7 +112,7 @@ impl Model {
         let place = folder.display().to_string();
         let mut parameters = Map::new();
         parameters.insert("config".to_owned(), json!(folder.join("config.json").display().to_string()));
-        let instance = world.create(&Instance {
+        let created = world.create(&Instance {
             name: "model".to_owned(),
             component: head.component().to_owned(),
             kind: "architecture".to_owned(),
@@ -124,6 +123,14 @@ impl Model {
             on: None,
             place: Place::default(),
             parameter_places: Map::new(),
+        });
+        let instance = created.map_err(|error| match class {
+            // What is missing is missing because the checkpoint is of another kind.
+            Some(class) if written_as != Some(head) && matches!(error, zoo_host::Error::Weights { .. }) => {
+                let place = folder.display();
+                Error::Unknown(format!("{place} is a {class}, and no {}: {error}", head.component()))
+            }
+            _ => error.into(),
         })?;
         Ok(Self { world, instance, head, config, folder: folder.to_owned(), _stages: stages })
     }

@@ -32,8 +32,14 @@ pub(crate) enum Command {
     Conformance(ConformanceArguments),
     /// Compares a checkpoint with the numbers that its makers' program computed.
     Parity(ParityArguments),
-    /// Makes a vector of each line of standard input.
+    /// Makes a vector of each line.
     Embed(EmbedArguments),
+    /// Says what may stand at the masks of each line.
+    FillMask(FillMaskArguments),
+    /// Classifies lines, or their tokens.
+    Classify(ClassifyArguments),
+    /// Goes on with each line.
+    Generate(GenerateArguments),
 }
 
 #[derive(Debug, Args)]
@@ -47,11 +53,115 @@ pub(crate) struct ParityArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct EmbedArguments {
-    /// The folder: `config.json`, `model.safetensors` and `tokenizer.json`.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) model: ModelChoice,
     #[command(flatten)]
     pub(crate) how: InferenceHow,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FillMaskArguments {
+    /// Tokens for each mask.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(crate) top: usize,
+    #[command(flatten)]
+    pub(crate) model: ModelChoice,
+    #[command(flatten)]
+    pub(crate) printed: Printed,
+    #[command(flatten)]
+    pub(crate) how: InferenceHow,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ClassifyArguments {
+    /// Lines are pairs of texts, parted by a tab.
+    #[arg(long)]
+    pub(crate) pairs: bool,
+    /// Tokens of one entity are joined, `B-` and `I-` read as their beginning and inside.
+    #[arg(long)]
+    pub(crate) entities: bool,
+    #[command(flatten)]
+    pub(crate) model: ModelChoice,
+    #[command(flatten)]
+    pub(crate) printed: Printed,
+    #[command(flatten)]
+    pub(crate) how: InferenceHow,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GenerateArguments {
+    /// Most tokens to add.
+    #[arg(long, value_name = "N")]
+    pub(crate) max_new_tokens: Option<usize>,
+    /// Draw tokens.
+    #[arg(long)]
+    pub(crate) sample: bool,
+    /// Take the likeliest token each time.
+    #[arg(long)]
+    pub(crate) greedy: bool,
+    #[arg(long, value_name = "X")]
+    pub(crate) temperature: Option<f64>,
+    #[arg(long, value_name = "N")]
+    pub(crate) top_k: Option<usize>,
+    #[arg(long, value_name = "X")]
+    pub(crate) top_p: Option<f64>,
+    #[arg(long, value_name = "X")]
+    pub(crate) min_p: Option<f64>,
+    #[arg(long, value_name = "X")]
+    pub(crate) repetition_penalty: Option<f64>,
+    #[arg(long, value_name = "N")]
+    pub(crate) beams: Option<usize>,
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub(crate) length_penalty: Option<f64>,
+    /// Texts for each prompt.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) samples: usize,
+    /// A text that ends a text; may be given several times.
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub(crate) stop: Vec<String>,
+    /// Go on after end tokens.
+    #[arg(long)]
+    pub(crate) ignore_end: bool,
+    /// Prompts that are computed together.
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub(crate) batch: usize,
+    /// Seed of all draws.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Lines are conversations.
+    #[arg(long)]
+    pub(crate) chat: bool,
+    /// What the conversation begins with.
+    #[arg(long, value_name = "TEXT", requires = "chat")]
+    pub(crate) system: Option<String>,
+    #[command(flatten)]
+    pub(crate) model: ModelChoice,
+    #[command(flatten)]
+    pub(crate) printed: Printed,
+    #[command(flatten)]
+    pub(crate) how: InferenceHow,
+}
+
+/// The model, and the lines it gets.
+#[derive(Debug, Args)]
+pub(crate) struct ModelChoice {
+    /// A folder with `config.json` and weights, or `hf:ORG/NAME`.
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: String,
+    /// The file whose lines are read; standard input otherwise.
+    #[arg(value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+    /// Use nothing that is not on this machine.
+    #[arg(long)]
+    pub(crate) offline: bool,
+}
+
+/// What is printed.
+#[derive(Debug, Args)]
+pub(crate) struct Printed {
+    /// JSON lines, also on a terminal.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// How a checkpoint is opened.

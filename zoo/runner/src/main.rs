@@ -25,6 +25,9 @@ fn main() {
         Command::Conformance(arguments) => conformance::run(&arguments),
         Command::Parity(arguments) => inference::parity(&arguments),
         Command::Embed(arguments) => inference::embed(&arguments),
+        Command::FillMask(arguments) => inference::fill_mask(&arguments),
+        Command::Classify(arguments) => inference::classify(&arguments),
+        Command::Generate(arguments) => inference::generate(&arguments),
         Command::Bench(arguments) => session::bench(arguments),
     };
     // Everything is on disk. Threads and libraries of plugins are not waited for, nor their destructors run.

@@ -1,7 +1,10 @@
-//! `zoo parity` and `zoo embed`: find the plugin, then hand over to `zoo-runner`.
+//! `zoo parity`, `embed`, `fill-mask`, `classify` and `generate`: find the plugin, then hand over to
+//! `zoo-runner`.
 
 use super::run::{become_runner, option};
-use crate::arguments::{Arguments, Embed, InferenceHow, Parity};
+use crate::arguments::{
+    Arguments, Classify, Embed, FillMask, Generate, InferenceHow, ModelChoice, Parity, Printed,
+};
 use crate::error::Wrong;
 use crate::recipe::plugin_options;
 use anyhow::Result;
@@ -13,8 +16,71 @@ pub(crate) fn parity(command: &Parity, arguments: &Arguments) -> Result<Exit> {
 }
 
 pub(crate) fn embed(command: &Embed, arguments: &Arguments) -> Result<Exit> {
-    let words = vec!["embed".into(), "--model".into(), command.model.clone().into()];
+    hand_over(begin("embed", &command.model, None), &command.how, arguments)
+}
+
+pub(crate) fn fill_mask(command: &FillMask, arguments: &Arguments) -> Result<Exit> {
+    let mut words = begin("fill-mask", &command.model, Some(&command.printed));
+    option(&mut words, "--top", Some(command.top));
     hand_over(words, &command.how, arguments)
+}
+
+pub(crate) fn classify(command: &Classify, arguments: &Arguments) -> Result<Exit> {
+    let mut words = begin("classify", &command.model, Some(&command.printed));
+    flags(&mut words, &[("--pairs", command.pairs), ("--entities", command.entities)]);
+    hand_over(words, &command.how, arguments)
+}
+
+pub(crate) fn generate(command: &Generate, arguments: &Arguments) -> Result<Exit> {
+    let mut words = begin("generate", &command.model, Some(&command.printed));
+    for (name, value) in [
+        ("--max-new-tokens", command.max_new_tokens),
+        ("--top-k", command.top_k),
+        ("--beams", command.beams),
+        ("--samples", Some(command.samples)),
+        ("--batch", Some(command.batch)),
+        ("--seed", Some(command.seed)),
+    ] {
+        option(&mut words, name, value);
+    }
+    for (name, value) in [
+        ("--temperature", command.temperature),
+        ("--top-p", command.top_p),
+        ("--min-p", command.min_p),
+        ("--repetition-penalty", command.repetition_penalty),
+        ("--length-penalty", command.length_penalty),
+    ] {
+        words.extend(value.map(|value| format!("{name}={value}").into()));
+    }
+    for (name, text) in command
+        .stop
+        .iter()
+        .map(|text| ("--stop", text))
+        .chain(command.system.iter().map(|text| ("--system", text)))
+    {
+        words.push(format!("{name}={text}").into());
+    }
+    flags(
+        &mut words,
+        &[
+            ("--sample", command.sample),
+            ("--greedy", command.greedy),
+            ("--ignore-end", command.ignore_end),
+            ("--chat", command.chat),
+        ],
+    );
+    hand_over(words, &command.how, arguments)
+}
+
+fn flags(words: &mut Vec<OsString>, flags: &[(&str, bool)]) {
+    words.extend(flags.iter().filter(|(_, given)| *given).map(|(name, _)| OsString::from(*name)));
+}
+
+fn begin(command: &str, model: &ModelChoice, printed: Option<&Printed>) -> Vec<OsString> {
+    let mut words: Vec<OsString> = vec![command.into(), format!("--model={}", model.model).into()];
+    words.extend(model.input.iter().map(|input| input.clone().into()));
+    flags(&mut words, &[("--offline", model.offline), ("--json", printed.is_some_and(|p| p.json))]);
+    words
 }
 
 fn hand_over(mut words: Vec<OsString>, how: &InferenceHow, arguments: &Arguments) -> Result<Exit> {

@@ -1,0 +1,213 @@
+//! `zoo fill-mask`, `classify`, `generate` and `embed` on the small reference models, beside what
+//! transformers' pipelines say: `inference/oracle.py` wrote that down, and the tokenizers.
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+use serde_json::{Value as Json, json};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::Stdio;
+use zoo_tests::{Answer, Place, repository};
+
+fn inference() -> PathBuf {
+    repository().join("tests/inference")
+}
+
+fn oracle() -> Json {
+    serde_json::from_str(&std::fs::read_to_string(inference().join("oracle.json")).unwrap()).unwrap()
+}
+
+/// A reference model with a tokenizer, and with names of classes.
+fn model(place: &Place, name: &str, tokenizer: &str, labels: Option<&Json>) {
+    let golden = repository().join("plugins/checkpoints/tests/golden").join(name);
+    let folder = place.path(name);
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::copy(golden.join("model.safetensors"), folder.join("model.safetensors")).unwrap();
+    let mut config: Json =
+        serde_json::from_str(&std::fs::read_to_string(golden.join("config.json")).unwrap()).unwrap();
+    if let Some(labels) = labels {
+        let named = labels.as_array().unwrap().iter().enumerate();
+        config["id2label"] = named.map(|(i, label)| (i.to_string(), label.clone())).collect();
+    }
+    std::fs::write(folder.join("config.json"), config.to_string()).unwrap();
+    for file in std::fs::read_dir(inference().join(tokenizer)).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), folder.join(file.file_name())).unwrap();
+    }
+}
+
+/// Calls the program with lines on its standard input.
+fn with_lines(place: &Place, words: &[&str], lines: &[String]) -> Answer {
+    let mut child = place.command(words).stdin(Stdio::piped()).spawn().unwrap();
+    let mut text = lines.join("\n");
+    text.push('\n');
+    // A program that refuses its options reads nothing.
+    let _ = child.stdin.take().unwrap().write_all(text.as_bytes());
+    Answer::of(&child.wait_with_output().unwrap())
+}
+
+fn answers(place: &Place, words: &[&str], lines: &[String]) -> Vec<Json> {
+    let answer = with_lines(place, words, lines);
+    assert_eq!(answer.code, 0, "{answer:#?}");
+    answer.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn texts(json: &Json) -> Vec<String> {
+    json.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
+}
+
+fn close(found: &Json, wanted: &Json) {
+    let (found, wanted) = (found.as_f64().unwrap(), wanted.as_f64().unwrap());
+    assert!((found - wanted).abs() < 1e-5, "{found} is not {wanted}");
+}
+
+#[test]
+fn masks_are_filled_as_transformers_fills_them() {
+    let place = Place::new();
+    model(&place, "bert_mlm", "words", None);
+    let wanted = oracle()["fill_mask"].as_array().unwrap().clone();
+    let lines: Vec<String> = wanted.iter().map(|case| case["text"].as_str().unwrap().to_owned()).collect();
+    let made = answers(&place, &["fill-mask", "--model", "bert_mlm", "--top", "3"], &lines);
+    assert_eq!(made.len(), wanted.len());
+    for (made, wanted) in made.iter().zip(&wanted) {
+        let (made, wanted) = (made["masks"].as_array().unwrap(), wanted["masks"].as_array().unwrap());
+        assert_eq!(made.len(), wanted.len());
+        for (made, wanted) in made.iter().zip(wanted) {
+            for rank in 0..3 {
+                assert_eq!(made[rank]["token"], wanted[rank]["token"]);
+                close(&made[rank]["score"], &wanted[rank]["score"]);
+            }
+            assert_eq!(made.as_array().unwrap().len(), 3);
+        }
+    }
+    let answer = with_lines(&place, &["fill-mask", "--model", "bert_mlm"], &["no gap".to_owned()]);
+    assert_eq!(answer.code, 2, "{answer:#?}");
+    assert!(answer.err.contains("`no gap` has no [MASK]"), "{}", answer.err);
+}
+
+#[test]
+fn texts_and_tokens_are_classified_as_transformers_does() {
+    let place = Place::new();
+    let oracle = oracle();
+    let wanted = &oracle["classify"];
+    model(&place, "bert_cls", "words", Some(&wanted["labels"]));
+    let lines = texts(&wanted["lines"]);
+    let one = answers(&place, &["classify", "--model", "bert_cls"], &lines[..1]);
+    let pair = answers(&place, &["classify", "--model", "bert_cls", "--pairs"], &lines[1..]);
+    for (made, wanted) in one.iter().chain(&pair).zip(wanted["made"].as_array().unwrap()) {
+        // The pipeline gives a list in a list for one text.
+        let wanted = if wanted[0].is_array() { &wanted[0] } else { wanted };
+        for (rank, wanted) in wanted.as_array().unwrap().iter().enumerate() {
+            assert_eq!(made["labels"][rank]["label"], wanted["label"]);
+            close(&made["labels"][rank]["score"], &wanted["score"]);
+        }
+    }
+    assert_eq!(pair[0]["pair"], "It rained, the rain.");
+
+    let wanted = &oracle["tag"];
+    model(&place, "bert_tok", "words", Some(&wanted["labels"]));
+    let lines = texts(&wanted["lines"]);
+    for (name, more) in [("tokens", None), ("entities", Some("--entities"))] {
+        let words: Vec<&str> = ["classify", "--model", "bert_tok"].into_iter().chain(more).collect();
+        let made = answers(&place, &words, &lines);
+        for ((made, wanted), line) in made.iter().zip(wanted[name].as_array().unwrap()).zip(&lines) {
+            let (made, wanted) = (made[name].as_array().unwrap(), wanted.as_array().unwrap());
+            assert_eq!(made.len(), wanted.len(), "{line}, {name}");
+            for (made, wanted) in made.iter().zip(wanted) {
+                for key in ["entity", "start", "end"] {
+                    assert_eq!(made[key], wanted[key], "{made} is not {wanted}");
+                }
+                close(&made["score"], &wanted["score"]);
+                let place = |key: &str| made[key].as_u64().unwrap() as usize;
+                assert_eq!(made["word"], line[place("start")..place("end")]);
+            }
+        }
+    }
+}
+
+#[test]
+fn lines_go_on_as_transformers_goes_on() {
+    let place = Place::new();
+    model(&place, "llama_clm", "pieces", None);
+    let oracle = oracle();
+    let prompts = texts(&oracle["generate"]["prompts"]);
+    for case in oracle["generate"]["made"].as_array().unwrap() {
+        let given = &case["options"];
+        let mut words: Vec<String> =
+            ["generate", "--model", "llama_clm", "--max-new-tokens", "12"].map(str::to_owned).to_vec();
+        for (theirs, ours) in [
+            ("repetition_penalty", "--repetition-penalty"),
+            ("num_beams", "--beams"),
+            ("length_penalty", "--length-penalty"),
+            ("num_return_sequences", "--samples"),
+        ] {
+            if !given[theirs].is_null() {
+                words.push(format!("{ours}={}", given[theirs]));
+            }
+        }
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let made = answers(&place, &words, &prompts);
+        let wanted = case["texts"].as_array().unwrap();
+        assert_eq!(made.len(), wanted.len());
+        for (made, wanted) in made.iter().zip(wanted) {
+            assert_eq!(made["tokens"], wanted["tokens"], "{given}");
+            // transformers decodes new tokens alone, and drops the space that the first begins with.
+            let (made, wanted) = (made["text"].as_str().unwrap(), wanted["text"].as_str().unwrap());
+            assert_eq!(made.trim_start(), wanted, "{given}");
+        }
+    }
+    let chat = &oracle["chat"];
+    let lines = [chat["messages"].to_string()];
+    let words = ["generate", "--model", "llama_clm", "--max-new-tokens=6", "--chat"];
+    assert_eq!(answers(&place, &words, &lines)[0]["tokens"], chat["tokens"]);
+    let (system, user) = (&chat["messages"][0]["content"], &chat["messages"][1]["content"]);
+    let words = [&words[..], &["--system", system.as_str().unwrap()]].concat();
+    let lines = [user.as_str().unwrap().to_owned()];
+    assert_eq!(answers(&place, &words, &lines)[0]["tokens"], chat["tokens"]);
+}
+
+#[test]
+fn draws_follow_from_the_seed_and_texts_end_where_they_are_told() {
+    let place = Place::new();
+    model(&place, "llama_clm", "pieces", None);
+    let lines = texts(&json!(["the rain", "a", "at the inn", "the rain"]));
+    let base =
+        ["generate", "--model", "llama_clm", "--max-new-tokens=8", "--temperature=1.2", "--top-p=0.95"];
+    let with = |more: &[&str]| answers(&place, &[&base[..], more].concat(), &lines);
+    let tokens = |made: &[Json]| made.iter().map(|m| m["tokens"].clone()).collect::<Vec<_>>();
+    let first = with(&[]);
+    assert_eq!(tokens(&first), tokens(&with(&["--batch=1"])));
+    assert_ne!(tokens(&first), tokens(&with(&["--seed=1"])));
+    // Equal lines are different draws.
+    assert_ne!(first[0]["tokens"], first[3]["tokens"]);
+    assert_eq!(with(&["--samples=2"]).len(), 8);
+
+    let greedy = &base[..4];
+    let whole = answers(&place, greedy, &lines[..1]);
+    let text = whole[0]["text"].as_str().unwrap();
+    let stop: String = text.trim_start().chars().skip(1).take(1).collect();
+    let made = answers(&place, &[greedy, &["--stop", &stop]].concat(), &lines[..1]);
+    assert_eq!(made[0]["ended"], "stop");
+    let stopped = made[0]["text"].as_str().unwrap();
+    assert!(stopped.len() < text.len() && text.starts_with(stopped) && stopped.ends_with(&stop), "{stopped}");
+}
+
+#[test]
+fn a_model_that_cannot_be_had_is_one_clear_message() {
+    let place = Place::new();
+    model(&place, "bert_cls", "words", None);
+    for (words, wanted) in [
+        (
+            &["generate", "--model", "org/name"][..],
+            "there is no folder `org/name`; a model of the hub is `hf:org/name`",
+        ),
+        (&["generate", "--model", "hf:org/name", "--offline"], "hf:org/name"),
+        (&["generate", "--model", "bert_cls"], "checkpoint.causal_lm"),
+        (&["fill-mask", "--model", "bert_cls"], "checkpoint.masked_lm"),
+    ] {
+        let answer = with_lines(&place, words, &["a".to_owned()]);
+        assert_eq!(answer.code, 2, "{answer:#?}");
+        assert!(answer.err.contains(wanted), "{words:?}: {}", answer.err);
+        assert!(answer.err.lines().count() <= 4 && answer.out.is_empty(), "{answer:#?}");
+    }
+}

@@ -1,0 +1,282 @@
+//! `zoo-runner generate`: prompts in, texts out; token by token on a terminal.
+
+use super::{Input, Output, ended, open};
+use crate::arguments::GenerateArguments;
+use anyhow::{Context, Result, bail};
+use serde_json::{Map, Value as Json, json};
+use std::io::Write;
+use zoo_host::{Part, seed};
+use zoo_inference::chat::Template;
+use zoo_inference::generation::{Ended, Generated, Options, Sampling, generate as write};
+use zoo_inference::{Head, Model, Texts};
+use zoo_record::Exit;
+
+/// New tokens where neither the user nor the model says how many.
+const NEW_TOKENS: usize = 128;
+
+/// Prompts in, texts out.
+pub(crate) fn generate(arguments: &GenerateArguments) -> Exit {
+    ended(run(arguments).map(|()| true))
+}
+
+/// The user's options over those of the model's `generation_config.json`, which is read as transformers
+/// reads it.
+fn options(arguments: &GenerateArguments, texts: &Texts) -> Result<Options> {
+    let said = texts.generation();
+    let real = |name: &str| said.get(name).and_then(Json::as_f64);
+    let count = |name: &str| said.get(name).and_then(Json::as_u64).map(|n| n as usize);
+    let asked = [arguments.temperature, arguments.top_p, arguments.min_p].iter().any(Option::is_some);
+    let draws = arguments.sample
+        || (asked || arguments.top_k.is_some()) && arguments.temperature != Some(0.0)
+        || !arguments.greedy && arguments.beams.is_none() && said.get("do_sample") == Some(&Json::Bool(true));
+    let draws = draws && !arguments.greedy && arguments.temperature != Some(0.0);
+    let model = |value: Option<f64>| value.filter(|_| !asked && arguments.top_k.is_none());
+    let sampling = draws.then(|| Sampling {
+        temperature: arguments.temperature.or(model(real("temperature"))).unwrap_or(1.0),
+        top_k: arguments.top_k.or(count("top_k").filter(|k| *k > 0 && !asked)),
+        top_p: arguments.top_p.or(model(real("top_p"))),
+        min_p: arguments.min_p.or(model(real("min_p"))),
+    });
+    let options = Options {
+        new_tokens: arguments.max_new_tokens.or(count("max_new_tokens")).unwrap_or(NEW_TOKENS),
+        ends: if arguments.ignore_end { Vec::new() } else { texts.ends() },
+        repetition_penalty: arguments.repetition_penalty.or(real("repetition_penalty")).unwrap_or(1.0),
+        beams: arguments.beams.or(count("num_beams").filter(|_| !draws)).unwrap_or(1),
+        length_penalty: arguments.length_penalty.or(real("length_penalty")).unwrap_or(1.0),
+        samples: arguments.samples,
+        padding: texts.padding(),
+        sampling,
+    };
+    options.check().with_context(|| "the options do not fit each other")?;
+    Ok(options)
+}
+
+/// Prompts of one batch.
+struct Prompt {
+    /// As it was given.
+    shown: Json,
+    tokens: Vec<i64>,
+}
+
+struct Session<'a> {
+    arguments: &'a GenerateArguments,
+    model: Model,
+    texts: Texts,
+    template: Option<Template>,
+    options: Options,
+    device: tch::Device,
+    /// Lines before those of this batch.
+    lines: u64,
+}
+
+fn run(arguments: &GenerateArguments) -> Result<()> {
+    let (registry, device, source) = open(&arguments.model, &arguments.how)?;
+    let model = Model::open(&registry, source.folder(), Some(Head::CausalLm), device)?;
+    let texts = Texts::open(source.folder(), model.config())?;
+    let template = if arguments.chat { Some(Template::open(&texts)?) } else { None };
+    let options = options(arguments, &texts)?;
+    let mut input = Input::open(&arguments.model)?;
+    let mut output = Output::new(&arguments.printed);
+    let mut session = Session { arguments, model, texts, template, options, device, lines: 0 };
+    // A text that is read while it is written is the only one.
+    let streams = !output.json && session.options.beams == 1 && session.options.samples == 1;
+    let batch = if streams { 1 } else { arguments.batch };
+    loop {
+        let lines = input.some(batch)?;
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let prompts = session.prompts(&lines)?;
+        session.write(&prompts, streams, &mut output)?;
+        session.lines += lines.len() as u64;
+        output.out.flush()?;
+    }
+}
+
+/// A line of a conversation: the user's words, or a JSON list of messages, or an object that has one.
+fn messages(line: &str, system: Option<&str>) -> Result<Json> {
+    let begins = line.trim_start();
+    let given: Option<Json> = if begins.starts_with('[') || begins.starts_with('{') {
+        serde_json::from_str(line).ok()
+    } else {
+        None
+    };
+    let list = match given {
+        Some(Json::Object(mut map)) => map.remove("messages"),
+        other => other,
+    };
+    let mut list = match list {
+        Some(Json::Array(list)) => list,
+        _ => vec![json!({ "role": "user", "content": line })],
+    };
+    for message in &list {
+        if !message.get("role").is_some_and(Json::is_string) || message.get("content").is_none() {
+            bail!("a message has a `role` and a `content`, and this is `{message}`");
+        }
+    }
+    if let Some(system) = system {
+        list.insert(0, json!({ "role": "system", "content": system }));
+    }
+    Ok(Json::Array(list))
+}
+
+impl Session<'_> {
+    fn prompts(&self, lines: &[String]) -> Result<Vec<Prompt>> {
+        let (mut shown, mut whole) = (Vec::new(), Vec::new());
+        for line in lines {
+            match &self.template {
+                Some(template) => {
+                    let messages = messages(line, self.arguments.system.as_deref())?;
+                    whole.push(template.render(&messages, true)?);
+                    shown.push(messages);
+                }
+                None => {
+                    whole.push(line.clone());
+                    shown.push(Json::from(line.as_str()));
+                }
+            }
+        }
+        // The template writes special tokens itself.
+        let special = self.template.is_none();
+        let rows = self.texts.encode_fast(whole.iter().map(String::as_str).collect(), special)?;
+        let positions = self.model.config().get("max_position_embeddings").and_then(Json::as_u64);
+        let mut prompts = Vec::new();
+        for ((shown, row), line) in shown.into_iter().zip(&rows).zip(lines) {
+            let mut tokens: Vec<i64> = row.get_ids().iter().map(|id| i64::from(*id)).collect();
+            if tokens.is_empty() {
+                match self.texts.special("bos_token").map(|(_, id)| id).or(self.texts.ends().first().copied())
+                {
+                    Some(begin) => tokens.push(begin),
+                    None => bail!("a line has no tokens, and the model has none to begin with"),
+                }
+            }
+            let room = positions.map(|count| (count as usize).saturating_sub(tokens.len()));
+            if room == Some(0) {
+                let mut begin: String = line.chars().take(40).collect();
+                begin.push('…');
+                bail!(
+                    "`{begin}` has {} tokens, and the model takes {}",
+                    tokens.len(),
+                    positions.unwrap_or(0)
+                );
+            }
+            prompts.push(Prompt { shown, tokens });
+        }
+        Ok(prompts)
+    }
+
+    /// As many new tokens as asked for, and as the model has positions.
+    fn fitting(&self, prompts: &[Prompt]) -> Options {
+        let longest = prompts.iter().map(|prompt| prompt.tokens.len()).max().unwrap_or(0);
+        let positions = self.model.config().get("max_position_embeddings").and_then(Json::as_u64);
+        let room = positions.map_or(usize::MAX, |count| (count as usize).saturating_sub(longest));
+        Options { new_tokens: self.options.new_tokens.min(room), ..self.options.clone() }
+    }
+
+    fn write(&self, prompts: &[Prompt], streams: bool, output: &mut Output) -> Result<()> {
+        let options = self.fitting(prompts);
+        let tokens: Vec<Vec<i64>> = prompts.iter().map(|prompt| prompt.tokens.clone()).collect();
+        let seed_of = |line: u64, sample: u64| {
+            let parts = [Part::Text("generate"), Part::Number(line), Part::Number(sample)];
+            seed(self.arguments.seed, &parts)
+        };
+        let samples = options.samples as u64;
+        let seeds: Vec<u64> = (self.lines..self.lines + prompts.len() as u64)
+            .flat_map(|line| (0..samples).map(move |sample| seed_of(line, sample)))
+            .collect();
+        if streams && let Some(prompt) = prompts.first().filter(|_| !self.arguments.chat) {
+            write!(output.out, "{}", prompt.shown.as_str().unwrap_or_default())?;
+            output.out.flush()?;
+        }
+        let mut shown = String::new();
+        let texts = write(&self.model, &tokens, &seeds, &options, (self.device, true), &mut |row, new| {
+            if !streams && self.arguments.stop.is_empty() {
+                return Ok(false);
+            }
+            let prompt = row.checked_div(if options.beams > 1 { 1 } else { options.samples });
+            let prompt = prompt.and_then(|i| tokens.get(i)).map_or(&[][..], Vec::as_slice);
+            let text = self.texts.decode_after(prompt, new)?;
+            if streams {
+                // A character of several tokens is not there before its last one.
+                let whole = text.trim_end_matches('\u{fffd}');
+                if let Some(more) = whole.strip_prefix(shown.as_str()).filter(|more| !more.is_empty()) {
+                    let written = output.out.write_all(more.as_bytes()).and_then(|()| output.out.flush());
+                    if written.is_err() {
+                        return Ok(true);
+                    }
+                    whole.clone_into(&mut shown);
+                }
+            }
+            self.stopped(prompt, new, &text)
+        })?;
+        if streams {
+            return Ok(writeln!(output.out)?);
+        }
+        for (prompt, texts) in prompts.iter().zip(texts.chunks(options.samples)) {
+            for text in texts {
+                self.print(prompt, text, output)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the last token completes one of the stop strings.
+    fn stopped(&self, prompt: &[i64], new: &[i64], text: &str) -> zoo_inference::Result<bool> {
+        if self.arguments.stop.is_empty() {
+            return Ok(false);
+        }
+        let count = |text: &str| -> usize {
+            self.arguments
+                .stop
+                .iter()
+                .filter(|s| !s.is_empty())
+                .map(|s| text.matches(s.as_str()).count())
+                .sum()
+        };
+        let now = count(text);
+        if now == 0 {
+            return Ok(false);
+        }
+        let before = self.texts.decode_after(prompt, &new[..new.len().saturating_sub(1)])?;
+        Ok(now > count(&before))
+    }
+
+    fn print(&self, prompt: &Prompt, text: &Generated, output: &mut Output) -> Result<()> {
+        let written = self.texts.decode_after(&prompt.tokens, text.new_tokens())?;
+        if !output.json {
+            let before = prompt.shown.as_str().unwrap_or_default();
+            return Ok(writeln!(output.out, "{before}{written}")?);
+        }
+        let mut line = Map::new();
+        let name = if self.arguments.chat { "messages" } else { "prompt" };
+        line.insert(name.to_owned(), prompt.shown.clone());
+        line.insert("text".to_owned(), written.into());
+        line.insert("tokens".to_owned(), text.new_tokens().into());
+        let ended = match text.ended {
+            Ended::Length => "length",
+            Ended::Token => "end_token",
+            Ended::Watch => "stop",
+        };
+        line.insert("ended".to_owned(), ended.into());
+        let name = if text.log_probabilities.is_empty() { "score" } else { "log_probability" };
+        line.insert(name.to_owned(), text.score.into());
+        output.json(&Json::Object(line))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_a_message_or_has_messages() {
+        let user = json!([{ "role": "user", "content": "Hi [1]" }]);
+        assert_eq!(messages("Hi [1]", None).unwrap(), user);
+        assert_eq!(messages(r#"[{"role": "user", "content": "Hi [1]"}]"#, None).unwrap(), user);
+        assert_eq!(messages(r#"{"messages": [{"role": "user", "content": "Hi [1]"}]}"#, None).unwrap(), user);
+        assert_eq!(messages("[sic]", None).unwrap()[0]["content"], "[sic]");
+        let with = messages("Hi", Some("Be brief")).unwrap();
+        assert_eq!(with[0], json!({ "role": "system", "content": "Be brief" }));
+        assert!(messages(r#"[{"text": "Hi"}]"#, None).is_err());
+    }
+}
