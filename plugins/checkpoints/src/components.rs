@@ -65,8 +65,8 @@ checkpoint_component! {
     /// The base model of a hub checkpoint: token ids to states.
     ///
     /// Families are bert, roberta, xlm-roberta, camembert, electra, esm, modernbert, deberta-v2, gpt2,
-    /// llama, mistral, qwen2, qwen3, gemma2 and phi; `config.json` says which. Weights come from the
-    /// declaration's `weights`.
+    /// llama, mistral, qwen2, qwen3, gemma2, phi, and of t5 and bart what reads; `config.json` says which.
+    /// Weights come from the declaration's `weights`.
     ///
     /// # Example
     /// ```mlm
@@ -251,8 +251,9 @@ impl Component for CausalLm {
             positions: x.position_ids,
         };
         let past = Cache { tensors: x.past.iter().map(|t| t.shallow_clone()).collect() };
-        let request = Request { states: cx.wants("hidden_states"), cache: cx.wants("cache"), past };
-        let Answer { hidden, states, cache } = stack.forward(&text, request, cx)?;
+        let request =
+            Request { states: cx.wants("hidden_states"), cache: cx.wants("cache"), past, memory: None };
+        let Answer { hidden, states, cache, .. } = stack.forward(&text, request, cx)?;
         let logits = if cx.wants("logits") { Some(head.forward(&hidden, stack.words())?) } else { None };
         Ok(CausalLmOutputs { hidden: Some(hidden), logits, hidden_states: states, cache: cache.tensors })
     }

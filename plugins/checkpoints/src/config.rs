@@ -162,6 +162,25 @@ impl Config {
         })
     }
 
+    /// A flag that must have this value where it is given.
+    ///
+    /// # Errors
+    /// When it has the other one.
+    pub fn only_flag(&self, key: &str, only: bool) -> Result<()> {
+        if self.flag_or(key, only)? == only {
+            return Ok(());
+        }
+        Err(self.unsupported(key, &only.to_string()))
+    }
+
+    /// That a key has a value which is not built.
+    pub fn unsupported(&self, key: &str, supported: &str) -> Error {
+        let value = self.map.get(key).cloned().unwrap_or_default();
+        Error::new(format!("`{key}` of config.json is {value}, which is not supported"))
+            .help(format!("supported is {supported}"))
+            .at("config")
+    }
+
     /// A text, or the default.
     ///
     /// # Errors

@@ -9,11 +9,13 @@ mod components;
 mod config;
 pub mod families;
 mod model;
+mod seq2seq;
 mod specification;
 
 pub use components::{CausalLm, Encoder, MaskedLm, ReplacedToken, SequenceClassifier, TokenClassifier};
 pub use config::Config;
 pub use model::{Answer, Request, Stack};
-pub use specification::{Direction, Overrides, Specification};
+pub use seq2seq::Seq2Seq;
+pub use specification::{Direction, Overrides, PairSpecification, Specification};
 
 zoo_plugin::export_plugin!(zoo_checkpoints);

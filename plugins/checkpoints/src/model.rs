@@ -1,11 +1,12 @@
 //! A text model with its parameters, and one forward pass through it.
 
+use crate::blocks::buckets::Buckets;
 use crate::blocks::disentangled::RelationsTable;
 use crate::blocks::embeddings::{Embeddings, TextInputs};
 use crate::blocks::layer::Layer;
 use crate::blocks::mask::Masks;
 use crate::blocks::norm::Norm;
-use crate::blocks::pass::{Cache, Pass};
+use crate::blocks::pass::{Cache, Memory, Pass};
 use crate::specification::Specification;
 use zoo_plugin::prelude::*;
 
@@ -15,6 +16,7 @@ pub struct Stack {
     specification: Specification,
     embeddings: Embeddings,
     relations: Option<RelationsTable>,
+    buckets: Option<Buckets>,
     layers: Vec<Layer>,
     final_norm: Option<Norm>,
 }
@@ -28,6 +30,8 @@ pub struct Request {
     pub cache: bool,
     /// Keys and values of earlier tokens.
     pub past: Cache,
+    /// The text that cross attention looks at.
+    pub memory: Option<Memory>,
 }
 
 /// What a pass gives.
@@ -39,6 +43,8 @@ pub struct Answer {
     pub states: Vec<Tensor>,
     /// Keys and values of all tokens; empty where not asked for.
     pub cache: Cache,
+    /// Keys and values of the text that cross attention looks at; empty where not asked for.
+    pub memory: Cache,
 }
 
 impl Stack {
@@ -47,7 +53,20 @@ impl Stack {
     /// # Errors
     /// The host's.
     pub fn new(cx: &mut Build<'_>, prefix: &str, s: &Specification) -> Result<Self> {
-        let embeddings = Embeddings::new(cx, prefix, s.hidden, &s.embeddings)?;
+        Self::sharing(cx, prefix, s, None)
+    }
+
+    /// The same with a token table that another model has, too.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn sharing(
+        cx: &mut Build<'_>,
+        prefix: &str,
+        s: &Specification,
+        words: Option<Tensor>,
+    ) -> Result<Self> {
+        let embeddings = Embeddings::new(cx, prefix, s.hidden, &s.embeddings, words)?;
         let init = Init::Normal { mean: 0.0, std: s.deviation };
         let relations = match &s.relations {
             Some((path, inner)) => {
@@ -55,17 +74,22 @@ impl Stack {
             }
             None => None,
         };
+        let buckets = s.buckets.map(|inner| Buckets::new(cx, prefix, inner)).transpose()?;
         let layers = s
             .layers
             .iter()
             .enumerate()
-            .map(|(i, layer)| Layer::new(cx, &format!("{prefix}{}.{i}", s.layer_path), i, layer))
+            .map(|(i, layer)| {
+                let (path, site) =
+                    (format!("{prefix}{}.{i}", s.layer_path), format!("{}layers.{i}", s.sites));
+                Layer::new(cx, &path, &site, i, layer)
+            })
             .collect::<Result<_>>()?;
         let final_norm = match s.final_norm {
             Some((name, norm)) => Some(Norm::new(cx, &format!("{prefix}{name}"), s.hidden, norm)?),
             None => None,
         };
-        Ok(Self { specification: s.clone(), embeddings, relations, layers, final_norm })
+        Ok(Self { specification: s.clone(), embeddings, relations, buckets, layers, final_norm })
     }
 
     /// The specification that it was made from.
@@ -78,6 +102,16 @@ impl Stack {
         self.embeddings.words()
     }
 
+    fn check_cache(&self, cache: &Cache, at: &str) -> Result<()> {
+        let (count, layers) = (cache.tensors.len(), self.layers.len());
+        if count == 0 || count == 2 * layers {
+            return Ok(());
+        }
+        let text =
+            format!("the cache has {count} tensors for {layers} layers, which need a key and a value each");
+        Err(Error::new(text).at(at))
+    }
+
     /// One pass over T tokens, after those of the cache.
     ///
     /// # Errors
@@ -86,13 +120,9 @@ impl Stack {
         let length = x.ids.size2()?.1;
         let device = x.ids.device();
         let past = request.past.length();
-        if !request.past.tensors.is_empty() && request.past.tensors.len() != 2 * self.layers.len() {
-            return Err(Error::new(format!(
-                "the cache has {} tensors for {} layers, which need a key and a value each",
-                request.past.tensors.len(),
-                self.layers.len()
-            ))
-            .at("in.past"));
+        self.check_cache(&request.past, "in.past")?;
+        if let Some(memory) = &request.memory {
+            self.check_cache(&memory.cache, "in.memory")?;
         }
         let total = past + length;
         let positions = match x.positions {
@@ -108,6 +138,11 @@ impl Stack {
                 .map(|r| r.rotation(&positions, total, hidden.kind()))
                 .collect::<Result<_>>()?,
             relations: self.relations.as_ref().map(|r| r.relations(length, device)).transpose()?,
+            bias: match &self.buckets {
+                Some(buckets) => Some(buckets.forward(length, total, hidden.kind())?),
+                None => None,
+            },
+            memory: request.memory,
             past: request.past,
             kept: request.cache.then(Cache::default),
         };
@@ -121,9 +156,11 @@ impl Stack {
         if let Some(norm) = &self.final_norm {
             hidden = norm.forward(&hidden)?;
         }
+        hidden = dropout(hidden, self.specification.final_dropout, cx)?;
         if request.states {
             states.push(hidden.shallow_clone());
         }
-        Ok(Answer { hidden, states, cache: pass.kept.unwrap_or_default() })
+        let memory = pass.memory.and_then(|memory| memory.kept).unwrap_or_default();
+        Ok(Answer { hidden, states, cache: pass.kept.unwrap_or_default(), memory })
     }
 }

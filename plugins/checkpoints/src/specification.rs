@@ -1,6 +1,7 @@
 //! A text model as plain data: what a family makes of its `config.json`.
 
 use crate::blocks::attention::AttentionSpecification;
+use crate::blocks::buckets::BucketsSpecification;
 use crate::blocks::disentangled::RelationsSpecification;
 use crate::blocks::embeddings::EmbeddingsSpecification;
 use crate::blocks::heads::{ClassesSpecification, TransformSpecification, VocabularySpecification};
@@ -30,6 +31,12 @@ pub struct Specification {
     pub rotary: Vec<RotarySpecification>,
     /// A table of relative positions, below that path.
     pub relations: Option<(&'static str, RelationsSpecification)>,
+    /// A table of scores by distance, which all layers share.
+    pub buckets: Option<BucketsSpecification>,
+    /// Dropout of the last states.
+    pub final_dropout: f64,
+    /// What the names of sites begin with: `encoder.` in a model that has a decoder, too.
+    pub sites: &'static str,
     /// Standard deviation of new weights.
     pub deviation: f64,
     /// Scores over the vocabulary, and whether each token's are those of the next one.
@@ -42,6 +49,33 @@ pub struct Specification {
     pub sequence: Option<ClassesSpecification>,
     /// Classes of tokens.
     pub tokens: Option<ClassesSpecification>,
+}
+
+/// Two text models, of which the second looks at the first and writes.
+#[derive(Clone, Debug)]
+pub struct PairSpecification {
+    /// What reads.
+    pub encoder: Specification,
+    /// What writes; the token table is the encoder's.
+    pub decoder: Specification,
+    /// Scores of the next token.
+    pub head: VocabularySpecification,
+    /// The token that a text begins with.
+    pub start: i64,
+    /// The token that stands where a label is -100.
+    pub padding: i64,
+}
+
+impl PairSpecification {
+    /// Applies what a recipe changes, to both.
+    ///
+    /// # Errors
+    /// As [`Specification::changed`].
+    pub fn changed(mut self, overrides: Overrides<'_>) -> Result<Self> {
+        self.encoder = self.encoder.changed(overrides)?;
+        self.decoder = self.decoder.changed(overrides)?;
+        Ok(self)
+    }
 }
 
 /// Which token scores over the vocabulary are about.
@@ -72,6 +106,7 @@ impl Specification {
     pub fn changed(mut self, overrides: Overrides<'_>) -> Result<Self> {
         if let Some(rate) = overrides.dropout {
             self.embeddings.dropout = rate;
+            self.final_dropout = if self.final_dropout > 0.0 { rate } else { 0.0 };
             for layer in &mut self.layers {
                 (layer.dropout, layer.attention_output_dropout) = (rate, rate);
                 layer.feed_forward.dropout = if layer.feed_forward.dropout > 0.0 { rate } else { 0.0 };
@@ -107,7 +142,10 @@ impl Specification {
 
     /// Changes every layer's attention.
     pub fn each_attention(&mut self, change: impl Fn(&mut AttentionSpecification)) {
-        self.layers.iter_mut().for_each(|layer| change(&mut layer.attention));
+        for layer in &mut self.layers {
+            change(&mut layer.attention);
+            layer.cross.iter_mut().for_each(|cross| change(&mut cross.attention));
+        }
     }
 
     /// A part that the family has, or an error that says which family has none.

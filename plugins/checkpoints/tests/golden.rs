@@ -31,6 +31,7 @@ macro_rules! folders {
 
 folders! {
     bert_mlm bert_cls bert_tok
+    t5_seq2seq bart_seq2seq
     roberta_mlm xlm_roberta_mlm
     electra_generator electra_discriminator
     esm_mlm modernbert_mlm deberta_v2_mlm

@@ -50,7 +50,12 @@ fn options(folder: &Path) -> Options {
     std::fs::write(folder.join("pairs.tsv"), pairs).unwrap();
     std::fs::write(folder.join("reviews.jsonl"), reviews).unwrap();
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/checkpoints/tests/golden");
-    for (model, name) in [("bert_mlm", "bert"), ("gpt2_clm", "gpt2"), ("electra_discriminator", "electra")] {
+    for (model, name) in [
+        ("bert_mlm", "bert"),
+        ("gpt2_clm", "gpt2"),
+        ("electra_discriminator", "electra"),
+        ("t5_seq2seq", "t5"),
+    ] {
         std::fs::copy(models.join(model).join("config.json"), folder.join(format!("{name}.json"))).unwrap();
     }
     Options {

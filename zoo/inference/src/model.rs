@@ -25,11 +25,14 @@ pub enum Head {
     SequenceClassifier,
     /// Classes of tokens.
     TokenClassifier,
+    /// Scores of next tokens of a text that follows from another.
+    Seq2Seq,
 }
 
 /// Ends of class names, longest first where one ends in another.
 const ENDS: &[(&str, Head)] = &[
     ("ForMaskedLM", Head::MaskedLm),
+    ("ForConditionalGeneration", Head::Seq2Seq),
     ("ForCausalLM", Head::CausalLm),
     ("LMHeadModel", Head::CausalLm),
     ("ForSequenceClassification", Head::SequenceClassifier),
@@ -53,6 +56,7 @@ impl Head {
             Self::ReplacedToken => "checkpoint.replaced_token",
             Self::SequenceClassifier => "checkpoint.sequence_classifier",
             Self::TokenClassifier => "checkpoint.token_classifier",
+            Self::Seq2Seq => "checkpoint.seq2seq",
         }
     }
 }

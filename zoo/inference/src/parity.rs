@@ -228,6 +228,9 @@ pub fn run(model: &Model, oracle: &Path, device: Device, tolerance: Tolerance) -
     let mut inputs: Vec<(&str, Value)> = Vec::new();
     for (name, tensor) in &oracle {
         match name.strip_prefix("in.") {
+            Some("labels") if model.head() == Head::Seq2Seq => {
+                inputs.push(("labels", Value::Tensor(tensor.shallow_clone())));
+            }
             None | Some("labels" | "probe") => {}
             Some(name) => inputs.push((port(name), Value::Tensor(tensor.shallow_clone()))),
         }
@@ -239,17 +242,26 @@ pub fn run(model: &Model, oracle: &Path, device: Device, tolerance: Tolerance) -
     } else if oracle.contains_key("out.pooler_output") {
         wanted.push("pooled");
     }
+    if model.head() == Head::Seq2Seq {
+        wanted.push("encoder_hidden_states");
+    }
     let mut outputs = model.call(&borrowed, &wanted, true)?;
     let hidden = outputs.take_tensor("hidden");
     let logits = outputs.take_tensor("logits");
     let pooled = outputs.take_tensor("pooled");
-    let states = match outputs.take("hidden_states") {
-        Some(Value::List(list)) => {
-            list.into_iter().filter_map(|v| v.tensor().map(Tensor::shallow_clone)).collect()
+    let mut list = |name: &str| -> Vec<Tensor> {
+        match outputs.take(name) {
+            Some(Value::List(list)) => {
+                list.into_iter().filter_map(|v| v.tensor().map(Tensor::shallow_clone)).collect()
+            }
+            Some(Value::Tensor(single)) => vec![single],
+            _ => Vec::new(),
         }
-        Some(Value::Tensor(single)) => vec![single],
-        _ => Vec::new(),
     };
+    let (first, second) = (list("hidden_states"), list("encoder_hidden_states"));
+    // Of two texts, what is compared as `hidden_states` is the encoder's.
+    let (states, decoder_states) =
+        if model.head() == Head::Seq2Seq { (second, first) } else { (first, second) };
     let mut report = Report::default();
     for (full, theirs) in &oracle {
         let Some(name) = full.strip_prefix("out.") else { continue };
@@ -257,10 +269,13 @@ pub fn run(model: &Model, oracle: &Path, device: Device, tolerance: Tolerance) -
             "logits" => logits.as_ref(),
             "last_hidden_state" => hidden.as_ref(),
             "pooler_output" => pooled.as_ref(),
-            _ => name
-                .strip_prefix("hidden_states.")
-                .and_then(|i| i.parse::<usize>().ok())
-                .and_then(|i| states.get(i)),
+            _ => match name.rsplit_once('.') {
+                Some(("hidden_states", i)) => i.parse::<usize>().ok().and_then(|i| states.get(i)),
+                Some(("decoder_hidden_states", i)) => {
+                    i.parse::<usize>().ok().and_then(|i| decoder_states.get(i))
+                }
+                _ => None,
+            },
         };
         report.comparisons.push(compare(Part::Output, name, ours, theirs, tolerance.output)?);
     }

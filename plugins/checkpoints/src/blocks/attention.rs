@@ -1,4 +1,4 @@
-//! Self-attention with grouped queries, rotary positions, windows, soft caps and a cache.
+//! Attention with grouped queries, rotary positions, windows, soft caps and a cache.
 
 use crate::blocks::disentangled::{Disentangled, DisentangledSpecification};
 use crate::blocks::mask::{Masking, Reach};
@@ -88,11 +88,17 @@ pub struct Attention {
 }
 
 impl Attention {
-    /// Parameters below `path`; `layer` is its number, for the cache and the names of sites.
+    /// Parameters below `path`, sites below `site`; `layer` is its number, for the cache.
     ///
     /// # Errors
     /// Sizes that do not fit each other, and the host's errors.
-    pub fn new(cx: &mut Build<'_>, path: &str, layer: usize, s: &AttentionSpecification) -> Result<Self> {
+    pub fn new(
+        cx: &mut Build<'_>,
+        path: &str,
+        site: &str,
+        layer: usize,
+        s: &AttentionSpecification,
+    ) -> Result<Self> {
         if s.heads % s.key_heads != 0 {
             return Err(Error::new(format!(
                 "{} heads of keys do not divide {} heads of queries",
@@ -121,8 +127,7 @@ impl Attention {
             None => None,
         };
         let output = Projection::new(cx, &format!("{path}.{}", s.output), queries, s.hidden, s.style)?;
-        let site = format!("layers.{layer}.attention");
-        Ok(Self { specification: *s, inputs, output, head_norms, disentangled, layer, site })
+        Ok(Self { specification: *s, inputs, output, head_norms, disentangled, layer, site: site.to_owned() })
     }
 
     fn split(&self, x: &Tensor, heads: i64) -> Result<Tensor> {
@@ -167,8 +172,7 @@ impl Attention {
         if let Some(rotation) = s.rotary.and_then(|i| pass.rotations.get(i)) {
             (query, key) = (rotation.apply(&query)?, rotation.apply(&key)?);
         }
-        if let [old_key, old_value] = pass.past.tensors.get(2 * self.layer..2 * self.layer + 2).unwrap_or(&[])
-        {
+        if let [old_key, old_value] = pass.past.pair(self.layer) {
             key = Tensor::f_cat(&[old_key, &key], 2)?;
             value = Tensor::f_cat(&[old_value, &value], 2)?;
         }
@@ -179,20 +183,64 @@ impl Attention {
         let context = if s.soft_cap.is_some() || self.disentangled.is_some() {
             self.explicit(&query, &key, &value, rate, pass)?
         } else {
-            let masking = pass.masks.get(s.reach)?;
-            let (mask, causal) = match &masking {
-                Masking::All => (None, false),
-                Masking::Causal => (None, true),
-                Masking::Added(mask) => (Some(mask), false),
+            let masking = match &pass.bias {
+                Some(bias) => Masking::Added(pass.masks.biased(s.reach, bias)?),
+                None => pass.masks.get(s.reach)?,
             };
-            let grouped = s.heads != s.key_heads;
-            Tensor::f_scaled_dot_product_attention(
-                &query, &key, &value, mask, rate, causal, s.scale, grouped,
-            )?
+            self.kernel([&query, &key, &value], &masking, rate)?
         };
+        self.output(&context, batch, length, pass.cx)
+    }
+
+    /// The fused kernel: queries, keys and values [B, heads, T or S, head] to [B, heads, T, head].
+    fn kernel(&self, [query, key, value]: [&Tensor; 3], masking: &Masking, rate: f64) -> Result<Tensor> {
+        let s = &self.specification;
+        let (mask, causal) = match masking {
+            Masking::All => (None, false),
+            Masking::Causal => (None, true),
+            Masking::Added(mask) => (Some(mask), false),
+        };
+        let grouped = s.heads != s.key_heads;
+        Ok(Tensor::f_scaled_dot_product_attention(query, key, value, mask, rate, causal, s.scale, grouped)?)
+    }
+
+    fn output(&self, context: &Tensor, batch: i64, length: i64, cx: &Call<'_>) -> Result<Tensor> {
+        let s = &self.specification;
         let context = context.f_transpose(1, 2)?.f_reshape([batch, length, s.heads * s.head])?;
         let y = self.output.forward(&context)?;
-        pass.cx.site(&format!("{}.output", self.site), &context, y)
+        cx.site(&format!("{}.output", self.site), &context, y)
+    }
+
+    /// x [B, T, hidden] to the same shape, with keys and values of the pass's memory: of its states, or
+    /// as the cache has them.
+    ///
+    /// # Errors
+    /// A pass without memory, libtorch's errors, and those of adapters.
+    pub fn cross(&self, x: &Tensor, pass: &mut Pass<'_, '_>) -> Result<Tensor> {
+        let s = &self.specification;
+        let (batch, length, _) = x.size3()?;
+        let InputProjections::Separate(query_map, key_map, value_map) = &self.inputs else {
+            return Err(Error::new("cross attention needs a map each for queries, keys and values"));
+        };
+        let cx = pass.cx;
+        let site = |part: &str, x: &Tensor, y: Tensor| cx.site(&format!("{}.{part}", self.site), x, y);
+        let query = self.split(&site("query", x, query_map.forward(x)?)?, s.heads)?;
+        let memory = pass.memory.as_mut().ok_or_else(|| Error::new("there is no text to look at"))?;
+        let (key, value) = match (memory.cache.pair(self.layer), &memory.states) {
+            ([key, value], _) => (key.shallow_clone(), value.shallow_clone()),
+            (_, Some(states)) => (
+                self.split(&site("key", states, key_map.forward(states)?)?, s.key_heads)?,
+                self.split(&site("value", states, value_map.forward(states)?)?, s.key_heads)?,
+            ),
+            _ => return Err(Error::new("there are neither states nor keys and values to look at")),
+        };
+        let rate = if cx.training() { s.dropout } else { 0.0 };
+        let masking = memory.masks.get(s.reach)?;
+        let context = self.kernel([&query, &key, &value], &masking, rate)?;
+        if let Some(kept) = &mut memory.kept {
+            kept.tensors.extend([key, value]);
+        }
+        self.output(&context, batch, length, cx)
     }
 
     /// Attention whose scores are changed before the softmax, which the fused kernels cannot do.

@@ -13,6 +13,8 @@ pub struct PositionTable {
     pub count: i64,
     /// The padding token, where positions count tokens alone and begin after its id, as RoBERTa's do.
     pub after_padding: Option<i64>,
+    /// The row of position 0, where positions count everything from 0: 2 in BART's table.
+    pub offset: i64,
 }
 
 /// ESM's way with masked tokens: they are zero, and the others are scaled to make up for it.
@@ -78,15 +80,25 @@ pub struct TextInputs<'t> {
 }
 
 impl Embeddings {
-    /// Parameters below `path` (which may be empty), for states of size `hidden`.
+    /// Parameters below `prefix` (with its dot, or empty), for states of size `hidden`; `words` is the
+    /// token table where it is that of another text, too.
     ///
     /// # Errors
     /// The host's.
-    pub fn new(cx: &mut Build<'_>, prefix: &str, hidden: i64, s: &EmbeddingsSpecification) -> Result<Self> {
+    pub fn new(
+        cx: &mut Build<'_>,
+        prefix: &str,
+        hidden: i64,
+        s: &EmbeddingsSpecification,
+        words: Option<Tensor>,
+    ) -> Result<Self> {
         let init = Init::Normal { mean: 0.0, std: s.deviation };
         let mut table =
             |name: &str, count: i64| Embedding::new(cx, &format!("{prefix}{name}"), count, s.size, init);
-        let words = table(s.words, s.vocabulary)?;
+        let words = match words {
+            Some(weight) => Embedding { weight },
+            None => table(s.words, s.vocabulary)?,
+        };
         let positions = s.positions.map(|p| table(p.name, p.count)).transpose()?;
         let segments = s.segments.map(|(name, count)| table(name, count)).transpose()?;
         let projected = s.projection.is_some_and(|(_, before, _)| before);
@@ -111,11 +123,13 @@ impl Embeddings {
 
     /// Places in the position table, counted from 0 or as the family counts them, [B or 1, T].
     fn places(&self, x: &TextInputs<'_>, plain: &Tensor) -> Result<Tensor> {
-        match self.specification.positions.and_then(|p| p.after_padding) {
+        let Some(table) = self.specification.positions else { return Ok(plain.shallow_clone()) };
+        match table.after_padding {
             Some(padding) if x.positions.is_none() => {
                 let tokens = x.ids.f_ne(padding)?.f_to_kind(Kind::Int64)?;
                 Ok(tokens.f_cumsum(1, Kind::Int64)?.f_mul(&tokens)?.f_add_scalar(padding)?)
             }
+            _ if table.offset != 0 => Ok(plain.f_add_scalar(table.offset)?),
             _ => Ok(plain.shallow_clone()),
         }
     }
@@ -140,7 +154,7 @@ impl Embeddings {
             y = Self::drop_tokens(y, x, token_dropout)?;
         }
         if let (Some(table), Some(places)) = (&self.positions, &s.positions) {
-            let room = places.count - places.after_padding.map_or(0, |padding| padding + 1);
+            let room = places.count - places.after_padding.map_or(places.offset, |padding| padding + 1);
             if length > room {
                 return Err(Error::new(format!("the text has {length} tokens and the model takes {room}"))
                     .help("shorten texts, e.g. by the tokenizer's `maximum_length`")

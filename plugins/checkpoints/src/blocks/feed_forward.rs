@@ -56,11 +56,11 @@ pub struct FeedForward {
 }
 
 impl FeedForward {
-    /// Parameters below `path`; `layer` is its number, for the names of sites.
+    /// Parameters below `path`, sites below `site`.
     ///
     /// # Errors
     /// The host's.
-    pub fn new(cx: &mut Build<'_>, path: &str, layer: usize, s: &FeedForwardSpecification) -> Result<Self> {
+    pub fn new(cx: &mut Build<'_>, path: &str, site: &str, s: &FeedForwardSpecification) -> Result<Self> {
         let mut map = |name: &str, from: i64, to: i64| {
             Projection::new(cx, &format!("{path}.{name}"), from, to, s.style)
         };
@@ -72,7 +72,7 @@ impl FeedForward {
             FeedForwardKind::GatedFused { both } => (map(both, s.hidden, 2 * s.inner)?, None),
         };
         let outer = map(s.outer, s.inner, s.hidden)?;
-        Ok(Self { specification: *s, first, up, outer, site: format!("layers.{layer}.feed_forward") })
+        Ok(Self { specification: *s, first, up, outer, site: site.to_owned() })
     }
 
     /// x [..., hidden] to the same shape.

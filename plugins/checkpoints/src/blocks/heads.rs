@@ -64,6 +64,10 @@ pub struct VocabularySpecification {
     pub untied: Option<&'static str>,
     /// Full name of the bias.
     pub bias: Option<&'static str>,
+    /// Full name of a bias [1, vocabulary] that is not trained.
+    pub fixed_bias: Option<&'static str>,
+    /// Factor of the states.
+    pub scale: f64,
     /// c, where scores s become c tanh(s / c).
     pub soft_cap: Option<f64>,
 }
@@ -74,6 +78,7 @@ pub struct VocabularyHead {
     transform: Option<Transform>,
     weight: Option<Tensor>,
     bias: Option<Tensor>,
+    scale: f64,
     soft_cap: Option<f64>,
 }
 
@@ -95,8 +100,12 @@ impl VocabularyHead {
             .untied
             .map(|name| cx.parameter(&format!("{name}.weight"), &[vocabulary, size], init))
             .transpose()?;
-        let bias = s.bias.map(|name| cx.parameter(name, &[vocabulary], Init::Zeros)).transpose()?;
-        Ok(Self { transform, weight, bias, soft_cap: s.soft_cap })
+        let bias = match (s.bias, s.fixed_bias) {
+            (Some(name), _) => Some(cx.parameter(name, &[vocabulary], Init::Zeros)?),
+            (None, Some(name)) => Some(cx.buffer(name, &[1, vocabulary], Kind::Float, Init::Zeros)?),
+            (None, None) => None,
+        };
+        Ok(Self { transform, weight, bias, scale: s.scale, soft_cap: s.soft_cap })
     }
 
     /// States [..., hidden] to scores [..., vocabulary], with the token embeddings `words` as output
@@ -109,7 +118,9 @@ impl VocabularyHead {
             Some(transform) => transform.forward(x)?,
             None => x.shallow_clone(),
         };
-        let scores = y.f_linear(self.weight.as_ref().unwrap_or(words), self.bias.as_ref())?;
+        let y = if self.scale == 1.0 { y } else { y.f_mul_scalar(self.scale)? };
+        let bias = self.bias.as_ref().map(|bias| bias.f_view([-1])).transpose()?;
+        let scores = y.f_linear(self.weight.as_ref().unwrap_or(words), bias)?;
         match self.soft_cap {
             Some(cap) => Ok(scores.f_div_scalar(cap)?.f_tanh()?.f_mul_scalar(cap)?),
             None => Ok(scores),

@@ -37,11 +37,22 @@ pub enum Placement {
     },
 }
 
+/// Attention to another text, between attention and the feed-forward block.
+#[derive(Clone, Copy, Debug)]
+pub struct CrossSpecification {
+    /// Attention.
+    pub attention: AttentionSpecification,
+    /// Its norm, which stands as the placement has it for attention.
+    pub norm: &'static str,
+}
+
 /// One layer.
 #[derive(Clone, Copy, Debug)]
 pub struct LayerSpecification {
     /// Attention.
     pub attention: AttentionSpecification,
+    /// Attention to another text; with norms before or after alone.
+    pub cross: Option<CrossSpecification>,
     /// Feed-forward block.
     pub feed_forward: FeedForwardSpecification,
     /// Where norms stand.
@@ -58,6 +69,7 @@ pub struct LayerSpecification {
 struct Norms {
     before_attention: Option<Norm>,
     after_attention: Option<Norm>,
+    cross: Option<Norm>,
     before_feed_forward: Option<Norm>,
     after_feed_forward: Option<Norm>,
 }
@@ -67,6 +79,7 @@ struct Norms {
 pub struct Layer {
     placement: Placement,
     attention: Attention,
+    cross: Option<Attention>,
     feed_forward: FeedForward,
     norms: Norms,
     attention_output_dropout: f64,
@@ -78,16 +91,32 @@ fn normal(norm: Option<&Norm>, x: &Tensor) -> Result<Tensor> {
 }
 
 impl Layer {
-    /// Parameters below `path`; `number` counts from 0.
+    /// Parameters below `path`, sites below `site`; `number` counts from 0, for the cache.
     ///
     /// # Errors
     /// The host's.
-    pub fn new(cx: &mut Build<'_>, path: &str, number: usize, s: &LayerSpecification) -> Result<Self> {
-        let attention = Attention::new(cx, path, number, &s.attention)?;
-        let feed_forward = FeedForward::new(cx, path, number, &s.feed_forward)?;
+    pub fn new(
+        cx: &mut Build<'_>,
+        path: &str,
+        site: &str,
+        number: usize,
+        s: &LayerSpecification,
+    ) -> Result<Self> {
+        let attention = Attention::new(cx, path, &format!("{site}.attention"), number, &s.attention)?;
+        let cross = match &s.cross {
+            Some(cross) => {
+                let site = format!("{site}.cross_attention");
+                Some(Attention::new(cx, path, &site, number, &cross.attention)?)
+            }
+            None => None,
+        };
+        let feed_forward = FeedForward::new(cx, path, &format!("{site}.feed_forward"), &s.feed_forward)?;
         let mut norm =
             |name: &str| Norm::new(cx, &format!("{path}.{name}"), s.attention.hidden, s.norm).map(Some);
         let mut norms = Norms::default();
+        if let Some(cross) = &s.cross {
+            norms.cross = norm(cross.norm)?;
+        }
         match s.placement {
             Placement::After { attention, feed_forward } => {
                 norms.after_attention = norm(attention)?;
@@ -110,11 +139,22 @@ impl Layer {
         Ok(Self {
             placement: s.placement,
             attention,
+            cross,
             feed_forward,
             norms,
             attention_output_dropout: s.attention_output_dropout,
             dropout: s.dropout,
         })
+    }
+
+    /// x with what the other text adds, where the layer looks at one.
+    fn crossed(&self, x: Tensor, pass: &mut Pass<'_, '_>) -> Result<Tensor> {
+        let Some(cross) = &self.cross else { return Ok(x) };
+        let norm = self.norms.cross.as_ref();
+        let after = matches!(self.placement, Placement::After { .. });
+        let start = if after { x.shallow_clone() } else { normal(norm, &x)? };
+        let y = dropout(cross.cross(&start, pass)?, self.attention_output_dropout, pass.cx)?.f_add(&x)?;
+        if after { normal(norm, &y) } else { Ok(y) }
     }
 
     /// x [B, T, hidden] to the same shape.
@@ -129,11 +169,13 @@ impl Layer {
         match self.placement {
             Placement::After { .. } => {
                 let x = normal(norms.after_attention.as_ref(), &attended.f_add(x)?)?;
+                let x = self.crossed(x, pass)?;
                 let y = dropout(self.feed_forward.forward(&x, pass.cx)?, self.dropout, pass.cx)?;
                 normal(norms.after_feed_forward.as_ref(), &y.f_add(&x)?)
             }
             Placement::Before { .. } | Placement::Around { .. } => {
                 let x = normal(norms.after_attention.as_ref(), &attended)?.f_add(x)?;
+                let x = self.crossed(x, pass)?;
                 let y =
                     self.feed_forward.forward(&normal(norms.before_feed_forward.as_ref(), &x)?, pass.cx)?;
                 let y = dropout(y, self.dropout, pass.cx)?;

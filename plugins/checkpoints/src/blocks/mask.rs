@@ -94,6 +94,18 @@ impl Masks {
         Ok(masking)
     }
 
+    /// The mask of layers with that reach, with a bias [B or 1, heads, T, S] added.
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub fn biased(&mut self, reach: Reach, bias: &Tensor) -> Result<Tensor> {
+        Ok(match self.get(reach)? {
+            Masking::All => bias.shallow_clone(),
+            Masking::Causal => bias.f_add(&self.added(&self.pairs(reach)?)?)?,
+            Masking::Added(mask) => bias.f_add(&mask)?,
+        })
+    }
+
     fn make(&self, reach: Reach) -> Result<Masking> {
         // A window that reaches over everything bounds nothing.
         let window = reach.window.filter(|w| *w < self.keys);

@@ -3,6 +3,7 @@
 
 pub mod activation;
 pub mod attention;
+pub mod buckets;
 pub mod disentangled;
 pub mod embeddings;
 pub mod feed_forward;

@@ -13,10 +13,28 @@ pub struct Cache {
 }
 
 impl Cache {
+    /// The key and the value of a layer; nothing where it has none.
+    pub fn pair(&self, layer: usize) -> &[Tensor] {
+        self.tensors.get(2 * layer..2 * layer + 2).unwrap_or(&[])
+    }
+
     /// How many tokens it holds.
     pub fn length(&self) -> i64 {
         self.tensors.first().and_then(|t| t.size().get(2).copied()).unwrap_or(0)
     }
+}
+
+/// Another text, which cross attention looks at.
+#[derive(Debug)]
+pub struct Memory {
+    /// Its states, [B, S, hidden]; none where `cache` has keys and values of every layer.
+    pub states: Option<Tensor>,
+    /// What of it is hidden.
+    pub masks: Masks,
+    /// Its keys and values, if they are there already.
+    pub cache: Cache,
+    /// Where they are kept, if somebody wants them.
+    pub kept: Option<Cache>,
 }
 
 /// One forward pass.
@@ -30,6 +48,10 @@ pub struct Pass<'p, 'c> {
     pub rotations: Vec<Rotation>,
     /// DeBERTa's relative positions.
     pub relations: Option<Relations>,
+    /// Added to the scores of every layer's attention within the text, [B or 1, heads, T, S].
+    pub bias: Option<Tensor>,
+    /// The text that cross attention looks at.
+    pub memory: Option<Memory>,
     /// Keys and values of earlier tokens.
     pub past: Cache,
     /// Where keys and values of all tokens are kept, if somebody wants them.

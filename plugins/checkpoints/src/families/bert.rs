@@ -49,6 +49,7 @@ pub(super) fn layer(config: &Config) -> Result<LayerSpecification> {
             disentangled: None,
             dropout: config.rate_or("attention_probs_dropout_prob", 0.1)?,
         },
+        cross: None,
         feed_forward: FeedForwardSpecification {
             kind: FeedForwardKind::Plain { inner: "intermediate.dense" },
             outer: "output.dense",
@@ -108,6 +109,7 @@ pub(super) fn base(config: &Config, family: &'static str, prefix: &'static str) 
                 name: "embeddings.position_embeddings",
                 count: config.size("max_position_embeddings")?,
                 after_padding: None,
+                offset: 0,
             }),
             segments: (segments > 0).then_some(("embeddings.token_type_embeddings", segments)),
             norm: Some(("embeddings.LayerNorm", norm)),
@@ -123,6 +125,9 @@ pub(super) fn base(config: &Config, family: &'static str, prefix: &'static str) 
         final_norm: None,
         rotary: Vec::new(),
         relations: None,
+        buckets: None,
+        final_dropout: 0.0,
+        sites: "",
         deviation: style.deviation,
         vocabulary: None,
         replaced: None,
@@ -152,6 +157,8 @@ pub(super) fn vocabulary(
         transform: Some(transform),
         untied: (!tied).then_some(untied),
         bias: Some(bias),
+        fixed_bias: None,
+        scale: 1.0,
         soft_cap: None,
     };
     Ok(Some((head, Direction::Masked)))

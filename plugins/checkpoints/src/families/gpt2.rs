@@ -46,7 +46,8 @@ pub(super) fn read(config: &Config) -> Result<Specification> {
     (base.prefix, base.layer_path, base.rotary) = ("transformer.", "h", Vec::new());
     base.final_norm = Some(("ln_f", norm));
     base.embeddings.words = "wte";
-    base.embeddings.positions = Some(PositionTable { name: "wpe", count: positions, after_padding: None });
+    base.embeddings.positions =
+        Some(PositionTable { name: "wpe", count: positions, after_padding: None, offset: 0 });
     base.embeddings.dropout = config.rate_or("embd_pdrop", 0.1)?;
     if let Some(classes) = &mut base.tokens {
         classes.classifier = "classifier";

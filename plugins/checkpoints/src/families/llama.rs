@@ -50,6 +50,7 @@ pub(super) fn base(config: &Config, family: &'static str) -> Result<Specificatio
             disentangled: None,
             dropout: config.rate_or("attention_dropout", 0.0)?,
         },
+        cross: None,
         feed_forward: FeedForwardSpecification {
             kind: FeedForwardKind::Gated { gate: "mlp.gate_proj", up: "mlp.up_proj" },
             outer: "mlp.down_proj",
@@ -81,6 +82,8 @@ pub(super) fn base(config: &Config, family: &'static str) -> Result<Specificatio
         transform: None,
         untied: (!tied).then_some("lm_head"),
         bias: None,
+        fixed_bias: None,
+        scale: 1.0,
         soft_cap: None,
     };
     Ok(Specification {
@@ -106,6 +109,9 @@ pub(super) fn base(config: &Config, family: &'static str) -> Result<Specificatio
         final_norm: Some(("norm", norm)),
         rotary: vec![RotarySpecification::read(config, head, 10_000.0, None)?],
         relations: None,
+        buckets: None,
+        final_dropout: 0.0,
+        sites: "",
         deviation: maps.deviation,
         vocabulary: Some((head_over_words, Direction::Causal)),
         replaced: None,

@@ -1,6 +1,7 @@
 //! The families: what each makes of its `config.json`. A family is a mapping of keys and names onto
 //! the shared blocks, and what is truly its own.
 
+mod bart;
 mod bert;
 mod deberta;
 mod esm;
@@ -8,13 +9,15 @@ mod gpt2;
 mod llama;
 mod modernbert;
 mod phi;
+mod t5;
 
 use crate::blocks::projection::Style;
 use crate::config::Config;
-use crate::specification::Specification;
+use crate::specification::{PairSpecification, Specification};
 use zoo_plugin::{Error, Result};
 
 type Read = fn(&Config) -> Result<Specification>;
+type ReadPair = fn(&Config) -> Result<PairSpecification>;
 
 /// Text families by `model_type`.
 pub const TEXT: &[(&str, Read)] = &[
@@ -33,21 +36,38 @@ pub const TEXT: &[(&str, Read)] = &[
     ("qwen3", llama::qwen3),
     ("gemma2", llama::gemma2),
     ("phi", phi::read),
+    ("t5", t5::encoder),
+    ("bart", bart::encoder),
 ];
+
+/// Families of an encoder and a decoder.
+pub const PAIRS: &[(&str, ReadPair)] = &[("t5", t5::read), ("bart", bart::read)];
+
+/// The entry of the configuration's family.
+fn entry<R: Copy>(config: &Config, entries: &[(&str, R)], what: &str) -> Result<R> {
+    let family = config.family()?;
+    entries.iter().find(|(name, _)| *name == family).map(|(_, read)| *read).ok_or_else(|| {
+        let names: Vec<_> = entries.iter().map(|(name, _)| *name).collect();
+        Error::new(format!("there is no {what} family `{family}`"))
+            .help(format!("families are {}", names.join(", ")))
+            .at("config")
+    })
+}
 
 /// The specification of a text model.
 ///
 /// # Errors
 /// An unknown family, and keys that are missing or wrong.
 pub fn text(config: &Config) -> Result<Specification> {
-    let family = config.family()?;
-    let read = TEXT.iter().find(|(name, _)| *name == family).map(|(_, read)| read).ok_or_else(|| {
-        let names: Vec<_> = TEXT.iter().map(|(name, _)| *name).collect();
-        Error::new(format!("there is no text family `{family}`"))
-            .help(format!("families are {}", names.join(", ")))
-            .at("config")
-    })?;
-    read(config)
+    entry(config, TEXT, "text")?(config)
+}
+
+/// The specification of an encoder and a decoder.
+///
+/// # Errors
+/// An unknown family, and keys that are missing or wrong.
+pub fn pair(config: &Config) -> Result<PairSpecification> {
+    entry(config, PAIRS, "encoder-decoder")?(config)
 }
 
 /// Size of one of `heads` heads, where a configuration does not say it.

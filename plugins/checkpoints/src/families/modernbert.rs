@@ -49,6 +49,7 @@ pub(super) fn read(config: &Config) -> Result<Specification> {
                 disentangled: None,
                 dropout,
             },
+            cross: None,
             feed_forward: FeedForwardSpecification {
                 kind: FeedForwardKind::GatedFused { both: "mlp.Wi" },
                 outer: "mlp.Wo",
