@@ -124,6 +124,7 @@ impl Place {
             .env("ZOO_CACHE", self.path("cache"))
             .env_remove("ZOO_PLUGIN_PATH")
             .env_remove("XDG_DATA_HOME")
+            .env_remove("XDG_CONFIG_HOME")
             .env_remove("XDG_CACHE_HOME")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -19,6 +19,9 @@
 //! first-party plugins). A plugin `zoo-text` is the file `libzoo_text.so`. Two different files of
 //! one name are an error that names both, unless the user named the first one.
 //!
+//! What lies in `plugins/` beside a recipe came with the recipe; it is taken only where the user has
+//! allowed that very file, `zoo plugin allow` ([`Allowed`]).
+//!
 //! Nothing is executed: two sections of the ELF file are read ([`read_file`]), with limits on every
 //! size, so that a truncated, damaged or hostile file is a [`Reason`] and never a panic.
 
@@ -27,12 +30,14 @@ mod hash;
 mod read;
 mod reason;
 mod search;
+mod trust;
 
 pub use catalogue::{Catalogue, PluginFile, Refused};
 pub use hash::Hashes;
 pub use read::{Content, Limits, Linkage, frame, linkage, read_bytes, read_file};
 pub use reason::{Here, Reason};
 pub use search::{Options, Source, discover};
+pub use trust::{Allowed, Verdict};
 
 /// The diagnostics' code of a plugin that cannot be loaded.
 pub const CANNOT_BE_LOADED: &str = "Z0110";

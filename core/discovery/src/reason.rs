@@ -166,6 +166,27 @@ pub enum Reason {
         /// The file, or its folder.
         path: PathBuf,
     },
+    /// It came with a recipe, and the user has not allowed it.
+    #[error(
+        "it lies beside the recipe and {}; its BLAKE3 is {hash}",
+        if *changed { "is not the file that was allowed" } else { "was never allowed" }
+    )]
+    NotAllowed {
+        /// The file.
+        path: PathBuf,
+        /// Its hash, hexadecimal.
+        hash: String,
+        /// A file of another content was allowed in its place.
+        changed: bool,
+    },
+    /// The list of allowed files cannot be read.
+    #[error("the list of allowed plugins, {}, cannot be read: {error}", list.display())]
+    AllowedUnreadable {
+        /// The list.
+        list: PathBuf,
+        /// Why.
+        error: String,
+    },
 }
 
 impl Reason {
@@ -185,6 +206,11 @@ impl Reason {
                 Some(format!("remove one of them, or choose one with `--plugin {}`", first.display()))
             }
             Self::WritableByOthers { path } => Some(format!("chmod o-w {}", path.display())),
+            Self::NotAllowed { path, .. } => Some(format!(
+                "a plugin is a program that can do whatever you can; if you trust where it came from: \
+                 zoo plugin allow {}",
+                path.display()
+            )),
             Self::ComponentTaken { other, .. } => {
                 Some(format!("use one of the two plugins, or remove {}", other.display()))
             }

@@ -4,6 +4,7 @@ use crate::catalogue::{Catalogue, PluginFile, Refused};
 use crate::hash::Hashes;
 use crate::read::{Limits, build_facts, read_file};
 use crate::reason::{Here, Reason};
+use crate::trust::{Allowed, Verdict};
 use object::ReadCache;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -53,6 +54,8 @@ pub struct Options {
     pub user: Option<PathBuf>,
     /// The folder of the running program.
     pub program: Option<PathBuf>,
+    /// The user's list of allowed files ([`Allowed`]); none: nothing beside the recipe is allowed.
+    pub allowed: Option<PathBuf>,
     /// Folder for the cache of hashes; none: hashes are computed each time.
     pub cache: Option<PathBuf>,
     /// What plugins are compared with.
@@ -62,8 +65,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// From `ZOO_PLUGIN_PATH`, `XDG_DATA_HOME`, `XDG_CACHE_HOME`, `HOME` and the running program's
-    /// path. The only place of this crate that reads the environment.
+    /// From `ZOO_PLUGIN_PATH`, `XDG_DATA_HOME`, `XDG_CONFIG_HOME`, `XDG_CACHE_HOME`, `HOME` and the running
+    /// program's path. The only place of this crate that reads the environment.
     pub fn from_environment() -> Self {
         let folder =
             |variable: &str| std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
@@ -75,6 +78,7 @@ impl Options {
             path: std::env::var_os("ZOO_PLUGIN_PATH")
                 .map(|paths| std::env::split_paths(&paths).filter(|p| !p.as_os_str().is_empty()).collect())
                 .unwrap_or_default(),
+            allowed: base("XDG_CONFIG_HOME", ".config").map(|config| config.join("zoo/allowed-plugins.json")),
             user: base("XDG_DATA_HOME", ".local/share").map(|data| data.join("zoo/plugins")),
             program: std::env::current_exe().ok().and_then(|p| p.parent().map(Path::to_path_buf)),
             cache: base("XDG_CACHE_HOME", ".cache").map(|cache| cache.join("zoo")),
@@ -208,6 +212,22 @@ fn writable_by_others(path: &Path, source: Source) -> Result<Option<PathBuf>, st
     Ok(None)
 }
 
+/// Whether the user has allowed a file that came with the recipe.
+fn allowed(path: &Path, options: &Options, hashes: &Hashes) -> Result<(), Reason> {
+    let hash = hashes.of(path).map_err(Reason::Unreadable)?;
+    let list = Allowed::read(options.allowed.as_deref()).map_err(|error| Reason::AllowedUnreadable {
+        list: options.allowed.clone().unwrap_or_default(),
+        error: error.to_string(),
+    })?;
+    match list.verdict(path, &hash) {
+        Verdict::Allowed => Ok(()),
+        verdict => {
+            let changed = verdict == Verdict::Changed;
+            Err(Reason::NotAllowed { path: path.to_owned(), hash, changed })
+        }
+    }
+}
+
 /// The build facts of a file that was refused, for the message.
 fn facts_of(path: &Path, limits: &Limits) -> Option<Build> {
     let cache = ReadCache::new(File::open(path).ok()?);
@@ -243,7 +263,11 @@ pub fn discover(options: &Options) -> Catalogue {
                         other: other.path.clone(),
                     })
                 });
-                if let Some(reason) = taken {
+                let refused = taken.or_else(|| {
+                    let asked = source == Source::BesideRecipe;
+                    asked.then(|| allowed(&path, options, &hashes).err()).flatten()
+                });
+                if let Some(reason) = refused {
                     search.refuse(&path, source, Some(content.build), reason);
                     continue;
                 }

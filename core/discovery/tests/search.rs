@@ -9,7 +9,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
-use zoo_discovery::{Hashes, Options, Reason, Source, discover};
+use zoo_discovery::{Allowed, Hashes, Options, Reason, Source, discover};
 
 struct Places {
     _folder: tempfile::TempDir,
@@ -27,6 +27,7 @@ fn places() -> Places {
         user: Some(root.join("user")),
         program: Some(root.join("bin")),
         cache: Some(root.join("cache")),
+        allowed: Some(root.join("config/allowed-plugins.json")),
         ..Options::default()
     };
     Places { _folder: folder, root, options }
@@ -40,6 +41,7 @@ fn every_place_is_searched() {
         write(&p.root.join(place), &name, &plugin(&name, &[&format!("p{i}.x")]));
     }
     p.options.named.push(write(&p.root.join("mine"), "zoo-named", &plugin("zoo-named", &["named.x"])));
+    allow(&p, &p.root.join("recipes/plugins/libzoo_p0.so"));
     let found = discover(&p.options);
     assert!(found.refused.is_empty(), "{:?}", found.refused);
     let names: Vec<_> = found.plugins.iter().map(|p| (p.build.name.as_str(), p.source)).collect();
@@ -56,6 +58,71 @@ fn every_place_is_searched() {
     );
     assert_eq!(found.component("p2.x").unwrap().0.build.name, "zoo-p2");
     assert_eq!(found.searched.len(), 5);
+}
+
+fn allow(p: &Places, file: &Path) {
+    let hash = Hashes::default().of(file).unwrap();
+    Allowed::read(p.options.allowed.as_deref()).unwrap().allow(file, &hash).unwrap();
+}
+
+#[test]
+fn what_came_with_a_recipe_is_taken_once_it_is_allowed() {
+    let p = places();
+    let file = write(&p.root.join("recipes/plugins"), "zoo-a", &plugin("zoo-a", &["a.x"]));
+    let refused = |changed_then: bool| {
+        let found = discover(&p.options);
+        assert!(found.plugins.is_empty());
+        let reason = &found.refused("zoo-a").unwrap().reason;
+        assert!(matches!(reason, Reason::NotAllowed { changed, .. } if *changed == changed_then), "{reason}");
+        assert!(reason.help("zoo-a").unwrap().contains(&format!("zoo plugin allow {}", file.display())));
+    };
+    refused(false);
+    allow(&p, &file);
+    assert_eq!(discover(&p.options).plugins.len(), 1);
+    // By whatever path it is reached.
+    fs::create_dir_all(p.root.join("other")).unwrap();
+    symlink(p.root.join("recipes/plugins"), p.root.join("other/plugins")).unwrap();
+    let linked = Options { recipe_folder: Some(p.root.join("other")), ..p.options.clone() };
+    assert_eq!(discover(&linked).plugins.len(), 1);
+    // Another file in its place, or a link to another, is not what was allowed.
+    write(&p.root.join("recipes/plugins"), "zoo-a", &plugin("zoo-a", &["a.x", "a.y"]));
+    refused(true);
+    let elsewhere = write(&p.root.join("elsewhere"), "zoo-a", &plugin("zoo-a", &["a.x"]));
+    fs::remove_file(&file).unwrap();
+    symlink(elsewhere, &file).unwrap();
+    refused(false);
+}
+
+#[test]
+fn a_list_of_allowed_files_that_others_can_write_allows_nothing() {
+    let p = places();
+    let file = write(&p.root.join("recipes/plugins"), "zoo-a", &plugin("zoo-a", &["a.x"]));
+    allow(&p, &file);
+    let list = p.options.allowed.clone().unwrap();
+    assert_eq!(fs::metadata(&list).unwrap().permissions().mode() & 0o777, 0o600);
+    for (mode, text) in [(0o666, None), (0o600, Some("[1, 2]")), (0o600, Some("{"))] {
+        fs::set_permissions(&list, fs::Permissions::from_mode(mode)).unwrap();
+        if let Some(text) = text {
+            fs::write(&list, text).unwrap();
+        }
+        let found = discover(&p.options);
+        let reason = &found.refused("zoo-a").unwrap().reason;
+        assert!(matches!(reason, Reason::AllowedUnreadable { .. }), "{reason}");
+        assert!(reason.to_string().contains("allowed-plugins.json"), "{reason}");
+    }
+    let mut list = Allowed::read(None).unwrap();
+    assert!(list.allow(&file, "00").unwrap_err().to_string().contains("XDG_CONFIG_HOME"));
+}
+
+#[test]
+fn what_is_forgotten_is_allowed_no_longer() {
+    let p = places();
+    let file = write(&p.root.join("recipes/plugins"), "zoo-a", &plugin("zoo-a", &["a.x"]));
+    allow(&p, &file);
+    let mut list = Allowed::read(p.options.allowed.as_deref()).unwrap();
+    assert_eq!(list.files().count(), 1);
+    assert!(list.forget(&file).unwrap() && !list.forget(&file).unwrap());
+    assert!(discover(&p.options).plugins.is_empty());
 }
 
 #[test]

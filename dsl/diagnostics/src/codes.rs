@@ -302,7 +302,7 @@ codes! {
 
     NO_SUCH_PLUGIN = "Z0101",
         "the plugin is not in reach",
-        "`use plugin` names a plugin whose file was found nowhere. Plugins are looked for with `--plugin`, beside the recipe in `plugins/`, in the folders of `ZOO_PLUGIN_PATH`, in the user's folder, and beside the program.",
+        "`use plugin` names a plugin whose file was found nowhere. Plugins are looked for with `--plugin`, beside the recipe in `plugins/` (where you have allowed it, `zoo plugin allow`), in the folders of `ZOO_PLUGIN_PATH`, in the user's folder, and beside the program.",
         "use plugin \"zoo-txt\" \">=0.1, <0.2\"",
         "use plugin \"zoo-text\" \">=0.1, <0.2\"";
 

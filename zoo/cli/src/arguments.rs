@@ -520,6 +520,24 @@ pub(crate) enum Plugin {
         #[arg(long)]
         json: bool,
     },
+    /// Allow plugins that lie beside a recipe to be loaded
+    ///
+    /// A plugin is a program that can do whatever you can. One that came with a recipe is loaded only
+    /// after you have allowed that very file: its path and the hash of its content are kept in
+    /// `zoo/allowed-plugins.json` in your configuration folder.
+    Allow {
+        /// The plugin files, or folders of them; without any, those that are allowed are listed
+        #[arg(value_name = "PATH", required_if_eq("forget", "true"))]
+        paths: Vec<PathBuf>,
+
+        /// Take them from the list instead
+        #[arg(long)]
+        forget: bool,
+
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Say where plugins are looked for, what each file is made for, and why a file is refused
     Doctor {
         /// Also those beside this recipe

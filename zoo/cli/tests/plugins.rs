@@ -80,6 +80,44 @@ fn the_doctor_says_why_a_file_is_refused() {
 }
 
 #[test]
+fn what_came_with_a_recipe_is_loaded_once_it_is_allowed() {
+    let place = Place::new();
+    let file = "recipes/plugins/libzoo_toy.so";
+    assert_eq!(place.zoo(&["check", "recipes/toy.mlm"]).code, 0);
+    let list = place.zoo(&["plugin", "allow", "--json"]).json();
+    assert!(list[0]["path"].as_str().unwrap().ends_with(file) && list.as_array().unwrap().len() == 1);
+    assert_eq!(place.zoo(&["plugin", "allow", "--forget", file]).code, 0);
+    let check = place.zoo(&["check", "recipes/toy.mlm"]);
+    assert_eq!(check.code, 2);
+    for part in [
+        "error[Z0110]",
+        "it lies beside the recipe and was never allowed; its BLAKE3 is ",
+        "zoo plugin allow recipes/plugins/libzoo_toy.so",
+    ] {
+        assert!(check.err.contains(part), "{part}: {}", check.err);
+    }
+    // Naming the file allows it for this call.
+    assert_eq!(place.zoo(&["check", "recipes/toy.mlm", "--plugin", file]).code, 0);
+    assert_eq!(place.zoo(&["check", "recipes/toy.mlm"]).code, 2);
+    place.allow("zoo-toy");
+    // Another file in its place is another matter.
+    let mut facts = files::facts("zoo-toy");
+    facts["version"] = json!("0.9.9");
+    files::write(&place.path("recipes/plugins"), "zoo-toy", &plugin(&facts));
+    let check = place.zoo(&["check", "recipes/toy.mlm"]);
+    assert!(check.err.contains("is not the file that was allowed"), "{}", check.err);
+    for (words, part) in [
+        (&["plugin", "allow", "nowhere.so"][..], "there is no `nowhere.so`"),
+        (&["plugin", "allow", "recipes/toy.mlm"], "cannot be loaded"),
+        (&["plugin", "allow", "--forget", "recipes/toy.mlm"], "is not on the list"),
+        (&["plugin", "allow", "--forget"], "PATH"),
+    ] {
+        let answer = place.zoo(words);
+        assert!(answer.code == 2 && answer.err.contains(part), "{words:?}: {}", answer.all());
+    }
+}
+
+#[test]
 fn without_plugins_it_is_said_where_they_are_looked_for() {
     let place = Place::new();
     fs::remove_dir_all(place.path("recipes/plugins")).unwrap();

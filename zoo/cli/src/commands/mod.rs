@@ -7,6 +7,7 @@ pub(crate) mod graph;
 pub(crate) mod inference;
 pub(crate) mod plan;
 pub(crate) mod plugin;
+pub(crate) mod plugin_allow;
 pub(crate) mod plugin_new;
 pub(crate) mod plugin_test;
 pub(crate) mod reference;

@@ -1,7 +1,7 @@
 //! `zoo plugin`
 
 use crate::arguments::{Arguments, Plugin};
-use crate::commands::{plugin_new, plugin_test};
+use crate::commands::{plugin_allow, plugin_new, plugin_test};
 use crate::recipe::{counted, plugin_options};
 use crate::terminal::{BAD, FAINT, GOOD, HEADING, NAME, Terminal, styled, table};
 use anyhow::Result;
@@ -20,6 +20,9 @@ pub(crate) fn run(command: &Plugin, arguments: &Arguments, terminal: &mut Termin
             plugin_test::run(command, &others, terminal)
         }
         Plugin::List { recipe, json } => list(recipe.as_deref(), *json, arguments, terminal),
+        Plugin::Allow { paths, forget, json } => {
+            plugin_allow::run(paths, *forget, *json, arguments, terminal)
+        }
         Plugin::Doctor { recipe, json } => doctor(recipe.as_deref(), *json, arguments, terminal),
     }
 }

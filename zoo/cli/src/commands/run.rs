@@ -71,6 +71,15 @@ fn checked(
         let Some(plugin) = found.plugin(&used.name) else { continue };
         used.hash = plugin.hash().with_context(|| format!("`{}` cannot be read", used.path))?.to_owned();
         // The run may go on from another folder.
+        if plugin.source != zoo_discovery::Source::Program {
+            terminal.note(&format!(
+                "plugin `{}` {} is loaded from {} ({})",
+                used.name,
+                plugin.build.version,
+                plugin.path.display(),
+                plugin.source.description()
+            ));
+        }
         used.path = plugin.path.canonicalize().unwrap_or_else(|_| plugin.path.clone()).display().to_string();
     }
     Ok(Some(experiment))

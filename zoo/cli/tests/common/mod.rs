@@ -173,7 +173,15 @@ impl Place {
         if fs::hard_link(built, &own).is_err() {
             fs::copy(built, &own).unwrap();
         }
+        place.allow("zoo-toy");
         place
+    }
+
+    /// Allows the plugin beside the recipe.
+    pub fn allow(&self, name: &str) {
+        let file = format!("recipes/plugins/lib{}.so", name.replace('-', "_"));
+        let answer = self.zoo(&["plugin", "allow", &file]);
+        assert_eq!(answer.code, 0, "{}", answer.all());
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
