@@ -201,6 +201,9 @@ impl Reason {
             Self::WrongTarget { .. } | Self::WrongMachine { .. } => rebuild("on this machine"),
             Self::AbortOnPanic(_) => rebuild("without `panic = \"abort\"` in its profile"),
             Self::NotElf(_) | Self::Damaged(_) | Self::BuildFacts(_) => rebuild("or copy it again"),
+            Self::NotAPlugin => Some(
+                "plugins are made with the crate `zoo-plugin`; `zoo plugin new NAME --kind KIND` writes one".to_owned(),
+            ),
             Self::FileName { expected, .. } => Some(format!("rename the file to {expected}")),
             Self::TwoFiles { first, .. } => {
                 Some(format!("remove one of them, or choose one with `--plugin {}`", first.display()))

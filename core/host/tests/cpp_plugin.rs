@@ -4,35 +4,10 @@
 
 mod common;
 
-use common::{elements, instance, registry, repository, scope, seeded};
+use common::{elements, foreign_plugin, instance, registry, scope, seeded};
 use serde_json::json;
-use std::path::PathBuf;
-use std::process::Command;
 use tch::{Device, Kind, Tensor};
 use zoo_host::{CallScope, Outputs, Value, World};
-
-fn built() -> PathBuf {
-    let libtorch = PathBuf::from(std::env::var_os("LIBTORCH").expect("cargo's configuration sets LIBTORCH"));
-    let path = tempfile::tempdir().unwrap().keep().join("libzoo_cpp.so");
-    let status = Command::new("c++")
-        .args(["-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-fvisibility=hidden"])
-        .arg(format!("-DZOO_TARGET=\"{}\"", zoo_discovery::Here::default().target))
-        .arg(format!("-DZOO_LIBTORCH=\"{}\"", zoo_host::LIBTORCH))
-        .arg("-I")
-        .arg(repository("include"))
-        .arg("-isystem")
-        .arg(libtorch.join("include"))
-        .arg("-o")
-        .arg(&path)
-        .arg(repository("tests/plugins/cpp/zoo_cpp.cpp"))
-        .arg("-L")
-        .arg(libtorch.join("lib"))
-        .args(["-Wl,--as-needed", "-ltorch_cpu", "-lc10"])
-        .arg(format!("-Wl,--version-script={}", repository("include/zoo_plugin.map").display()))
-        .status();
-    assert!(status.unwrap().success());
-    path
-}
 
 fn hide(world: &World, ids: &Tensor, scope: &CallScope) -> Outputs {
     let ids = Value::Tensor(ids.shallow_clone());
@@ -41,7 +16,7 @@ fn hide(world: &World, ids: &Tensor, scope: &CallScope) -> Outputs {
 
 #[test]
 fn a_plugin_in_cpp_masks_the_same_however_a_batch_is_split() {
-    let path = built();
+    let path = foreign_plugin("cpp");
     let linkage = zoo_discovery::linkage(&path).unwrap();
     assert_eq!(linkage.exported, ["zoo_plugin_v1_zoo_cpp"]);
     assert!(linkage.needed.iter().any(|n| n == "libstdc++.so.6"));
@@ -60,6 +35,9 @@ fn a_plugin_in_cpp_masks_the_same_however_a_batch_is_split() {
     let share = hidden.to_kind(Kind::Double).mean(Kind::Double).double_value(&[]);
     assert!((share - 0.5).abs() < 0.05, "{share}");
     assert!(masked.eq_tensor(&ids.masked_fill(&hidden, 99)).all().int64_value(&[]) == 1);
+    let (positions, labels) = (whole.take_tensor("positions").unwrap(), whole.take_tensor("labels").unwrap());
+    assert_eq!(elements(&positions), elements(&hidden.flatten(0, -1).nonzero().squeeze_dim(1)));
+    assert_eq!(elements(&labels), elements(&ids.masked_select(&hidden)));
 
     let mut parts = Vec::new();
     for (start, length) in [(0, 7), (7, 1), (8, 56)] {

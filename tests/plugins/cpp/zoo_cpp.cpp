@@ -12,14 +12,16 @@
     "{\"name\":\"mask\",\"type\":\"int\",\"default\":103,\"doc\":\"The id that stands in its place.\"}]," \
     "\"in\":[{\"name\":\"ids\",\"type\":\"int[B, T]\",\"doc\":\"token ids\"}]," \
     "\"out\":[{\"name\":\"ids\",\"type\":\"int[B, T]\",\"doc\":\"token ids with some hidden\"}," \
-    "{\"name\":\"hidden\",\"type\":\"bool[B, T]\",\"doc\":\"true where one is hidden\"}]," \
+    "{\"name\":\"hidden\",\"type\":\"bool[B, T]\",\"doc\":\"true where one is hidden\"}," \
+    "{\"name\":\"positions\",\"type\":\"int[M]\",\"doc\":\"flat places b * T + t of the hidden ones\"}," \
+    "{\"name\":\"labels\",\"type\":\"int[M]\",\"doc\":\"the tokens that were there\"}]," \
     "\"effects\":{\"random\":true,\"loader\":true},\"examples\":[\"masker hide = cpp.hide(rate: 25%)\"]}"
 
 namespace {
 __attribute__((section(".zoo_meta"), used)) const char meta[sizeof(META)] = META;
 struct Frame {
     uint32_t length;
-    char json[(sizeof(SCHEMA) - 1 + 4 + 7) / 8 * 8 - 4];
+    char json[(sizeof(SCHEMA) + 4 + 7) / 8 * 8 - 4]; // with room for the text's zero, which C++ demands
 };
 __attribute__((section(".zoo_schema"), used, aligned(8))) const Frame schema = {sizeof(SCHEMA) - 1, SCHEMA};
 
@@ -63,7 +65,7 @@ ZooValue give(at::Tensor tensor) {
 
 int32_t call(ZooInstance *instance, ZooContext *context, uint32_t method, const ZooValue *ins, size_t n_in,
              ZooValue *outs, size_t n_out, ZooError *error) {
-    if (method != ZOO_METHOD_CALL || n_in != 1 || n_out != 2) return ZOO_STATUS_UNSUPPORTED;
+    if (method != ZOO_METHOD_CALL || n_in != 1 || n_out != 4) return ZOO_STATUS_UNSUPPORTED;
     return guarded(error, [&] {
         const auto &ids = *static_cast<const at::Tensor *>(ins[0].payload.tensor);
         const double rate = host->current(context, text("rate"));
@@ -79,6 +81,8 @@ int32_t call(ZooInstance *instance, ZooContext *context, uint32_t method, const 
         }
         outs[0] = give(ids.masked_fill(hidden, *reinterpret_cast<int64_t *>(instance)));
         outs[1] = give(hidden);
+        outs[2] = give(hidden.flatten().nonzero().squeeze(1));
+        outs[3] = give(ids.masked_select(hidden));
     });
 }
 

@@ -27,32 +27,18 @@ pub fn repository(path: &str) -> PathBuf {
 /// The plugin in C, built by the system's compiler.
 pub fn c_plugin() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT
-        .get_or_init(|| {
-            let folder = tempfile::tempdir().unwrap().keep();
-            let path = folder.join("libzoo_c.so");
-            let status = Command::new("cc")
-                .args([
-                    "-std=c11",
-                    "-O2",
-                    "-Wall",
-                    "-Wextra",
-                    "-Werror",
-                    "-shared",
-                    "-fPIC",
-                    "-fvisibility=hidden",
-                ])
-                .arg(format!("-DZOO_TARGET=\"{}\"", zoo_discovery::Here::default().target))
-                .arg("-I")
-                .arg(repository("include"))
-                .arg("-o")
-                .arg(&path)
-                .arg(repository("tests/plugins/c/zoo_c.c"))
-                .status();
-            assert!(status.unwrap().success());
-            path
-        })
-        .clone()
+    BUILT.get_or_init(|| foreign_plugin("c")).clone()
+}
+
+/// What `tests/plugins/LANGUAGE/build.sh` builds.
+pub fn foreign_plugin(language: &str) -> PathBuf {
+    let folder = tempfile::tempdir().unwrap().keep();
+    let status = Command::new(repository(&format!("tests/plugins/{language}/build.sh")))
+        .arg(&folder)
+        .arg(zoo_discovery::Here::default().target)
+        .status();
+    assert!(status.unwrap().success());
+    folder.join(format!("libzoo_{language}.so"))
 }
 
 /// A registry over these files.
