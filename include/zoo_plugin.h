@@ -7,6 +7,8 @@
  * schema lists as written); one that goes out is owned by the receiver;
  * * an `Owned` is freed by the receiver, through its own `free`;
  * * a struct only ever grows at its end, and says its `size`.
+ *
+ * It compiles with old compilers too (Rust 1.63).
  */
 
 /* Made from core/abi/src/lib.rs by its tests; edit there. */

@@ -19,8 +19,21 @@ fn built(place: &Place, language: &str) -> PathBuf {
 /// The claim holds, and the run's record names the plugin.
 fn holds(place: &Place, recipe: &str, library: &Path, name: &str) {
     let library = library.to_str().unwrap();
-    let words =
-        ["run", recipe, "--plugin", library, "--json", "--out", "run", "--seeds", "6", "--device", "cpu", "--threads", "1"];
+    let words = [
+        "run",
+        recipe,
+        "--plugin",
+        library,
+        "--json",
+        "--out",
+        "run",
+        "--seeds",
+        "6",
+        "--device",
+        "cpu",
+        "--threads",
+        "1",
+    ];
     let answer = place.zoo(&words);
     assert_eq!(
         (answer.code, answer.json()["claims"][0]["outcome"].as_str()),

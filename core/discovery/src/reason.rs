@@ -202,7 +202,8 @@ impl Reason {
             Self::AbortOnPanic(_) => rebuild("without `panic = \"abort\"` in its profile"),
             Self::NotElf(_) | Self::Damaged(_) | Self::BuildFacts(_) => rebuild("or copy it again"),
             Self::NotAPlugin => Some(
-                "plugins are made with the crate `zoo-plugin`; `zoo plugin new NAME --kind KIND` writes one".to_owned(),
+                "plugins are made with the crate `zoo-plugin`; `zoo plugin new NAME --kind KIND` writes one"
+                    .to_owned(),
             ),
             Self::FileName { expected, .. } => Some(format!("rename the file to {expected}")),
             Self::TwoFiles { first, .. } => {
