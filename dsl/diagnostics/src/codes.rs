@@ -122,8 +122,8 @@ codes! {
     UNCLOSED_BRACKET = "Z0011",
         "a bracket is never closed",
         "Every `(`, `[` and `{` has its partner. A statement goes on over several lines as long as a bracket is open, so one that is missing is noticed only where the next statement begins.",
-        "model disc = transformer.bert(layers: 12, hidden: 256",
-        "model disc = transformer.bert(layers: 12, hidden: 256)";
+        "model disc = transformer.masked_lm(layers: 12, hidden: 256",
+        "model disc = transformer.masked_lm(layers: 12, hidden: 256)";
 
     STRAY_CLOSER = "Z0012",
         "a closing bracket has no partner",
@@ -140,8 +140,8 @@ codes! {
     MISSING_EQUALS = "Z0014",
         "there is no `=` between a name and its value",
         "Bindings, settings, `let`, `log` and `loss` have an `=` before the value.",
-        "model disc transformer.bert()",
-        "model disc = transformer.bert()";
+        "model disc transformer.masked_lm()",
+        "model disc = transformer.masked_lm()";
 
     MISSING_VALUE = "Z0015",
         "a value is missing",
@@ -159,7 +159,7 @@ codes! {
         "there is no such block",
         "Blocks in braces are `paper`, `step`, `phase`, `rl`, `arm`, `profile` and `claim`. Components are bound with `=` and a call.",
         "models disc {\n  layers = 12\n}",
-        "model disc = transformer.bert(layers: 12)";
+        "model disc = transformer.masked_lm(layers: 12)";
 
     UNCLOSED_TEXT = "Z0018",
         "a text is never closed",
@@ -188,14 +188,14 @@ codes! {
     MISSING_NAME = "Z0022",
         "a name is missing",
         "What is declared has a name: letters, digits and `_`, beginning with a letter or `_`.",
-        "model = transformer.bert()",
-        "model disc = transformer.bert()";
+        "model = transformer.masked_lm()",
+        "model disc = transformer.masked_lm()";
 
     BAD_NAME = "Z0023",
         "this cannot be a name",
         "A name has letters, digits and `_`, begins with a letter or `_`, and is none of the words `true false if then else and or not in on let`.",
-        "model my-model = transformer.bert()",
-        "model my_model = transformer.bert()";
+        "model my-model = transformer.masked_lm()",
+        "model my_model = transformer.masked_lm()";
 
     MISPLACED_STATEMENT = "Z0024",
         "the statement cannot stand here",
@@ -224,8 +224,8 @@ codes! {
     WRONG_SEPARATOR = "Z0028",
         "`:` and `=` are mixed up",
         "Arguments of a call and fields of a record have `:`, settings and bindings have `=`.",
-        "model disc = transformer.bert(layers = 12)",
-        "model disc = transformer.bert(layers: 12)";
+        "model disc = transformer.masked_lm(layers = 12)",
+        "model disc = transformer.masked_lm(layers: 12)";
 
     MISSING_COMMA = "Z0029",
         "a comma is missing",

@@ -63,7 +63,7 @@ pub enum Item {
     Paper(Paper),
     /// `param steps : count = 1M steps in >= 1`
     Param(Param),
-    /// `model disc = transformer.bert(…)`
+    /// `model disc = transformer.masked_lm(…)`
     Binding(Binding),
     /// `step replaced_token(batch) { … }`
     Step(Step),

@@ -103,7 +103,10 @@ fn check(recipe: &Recipe, catalogue: &Catalogue, choice: &Choice) -> Outcome {
             .map(|(profile, check)| (profile.clone(), check.join().unwrap_or_else(|_| under(profile))))
             .collect()
     });
-    for (profile, Checked { sources, diagnostics, .. }) in checks {
+    for (profile, Checked { sources, diagnostics, experiment, .. }) in checks {
+        // A profile may have arms and claims of its own: what the fullest one has is told.
+        let here = experiment.map(|experiment| (experiment.arms.len(), experiment.claims.len()));
+        outcome.found = outcome.found.max(here);
         let new = |diagnostic: &Diagnostic| {
             let place = place(diagnostic, &sources);
             !outcome.checks.iter().any(|(known_sources, known)| {
