@@ -424,10 +424,13 @@ pub enum WeightsFault {
     },
 }
 
+/// How many missing parameters a message names.
+pub(crate) const SHOWN: usize = 5;
+
 fn list_missing(missing: &[(String, Vec<String>)]) -> String {
     let mut lines: Vec<String> = missing
         .iter()
-        .take(5)
+        .take(SHOWN)
         .map(|(name, nearest)| {
             format!(
                 "`{name}`{}",
@@ -435,8 +438,8 @@ fn list_missing(missing: &[(String, Vec<String>)]) -> String {
             )
         })
         .collect();
-    if missing.len() > 5 {
-        lines.push(format!("and {} more", missing.len() - 5));
+    if missing.len() > SHOWN {
+        lines.push(format!("and {} more", missing.len() - SHOWN));
     }
     lines.join(", ")
 }

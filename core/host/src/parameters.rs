@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result, nearest};
 use crate::initial::Initial;
-use crate::weights::Checkpoint;
+use crate::weights::{Checkpoint, Taken};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use tch::{Device, Kind, Tensor};
@@ -159,7 +159,18 @@ impl Parameters {
     ) -> std::result::Result<Tensor, String> {
         let torch = |e: tch::TchError| crate::error::first_line(&e.to_string());
         let loaded = match checkpoint {
-            Some(checkpoint) => checkpoint.take(request.name, request.shape).map_err(|e| e.to_string())?,
+            Some(checkpoint) => {
+                match checkpoint.take(request.name, request.shape).map_err(|e| e.to_string())? {
+                    Taken::Found(tensor) => Some(tensor),
+                    Taken::Optional => None,
+                    Taken::Missing => {
+                        // The component is built to its end, for everything that is missing to be named, on
+                        // values that take no memory.
+                        let zero = Tensor::f_zeros([1], (request.kind, request.device)).map_err(torch)?;
+                        return zero.f_expand(request.shape, false).map_err(torch);
+                    }
+                }
+            }
             None => None,
         };
         let made = match loaded {

@@ -1,7 +1,7 @@
 //! Checkpoints to start from. Loading is total: every parameter of the component comes from the
 //! checkpoint, or the load is an error.
 
-use crate::error::{WeightsFault, nearest};
+use crate::error::{SHOWN, WeightsFault, nearest};
 use safetensors::tensor::{Dtype, Metadata};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -26,6 +26,15 @@ struct Shard {
     /// Where tensors begin.
     start: u64,
     metadata: Metadata,
+}
+
+/// What a checkpoint has for a parameter.
+pub(crate) enum Taken {
+    Found(Tensor),
+    /// Nothing, and it need not.
+    Optional,
+    /// Nothing, though it should: the load will fail.
+    Missing,
 }
 
 /// How names in the checkpoint differ from those of the component.
@@ -216,18 +225,23 @@ impl Checkpoint {
         Some(full)
     }
 
-    /// The values of a parameter; none where the checkpoint lacks it, which [`finish`](Self::finish)
-    /// reports, or where it need not have it.
-    pub(crate) fn take(&mut self, name: &str, shape: &[i64]) -> Result<Option<Tensor>, WeightsFault> {
-        let Some(full) = self.find(name) else {
-            if !ignorable(name) {
-                let near = nearest(name, self.names.keys().map(String::as_str));
-                self.missing.push((name.to_owned(), near));
+    /// The values of a parameter. One that the checkpoint lacks and need not is to be made anew; what it
+    /// lacks otherwise is reported by [`finish`](Self::finish).
+    pub(crate) fn take(&mut self, name: &str, shape: &[i64]) -> Result<Taken, WeightsFault> {
+        let found = self.find(name).and_then(|full| Some((self.names.get(&full).copied()?, full)));
+        let Some((shard, full)) = found.and_then(|(i, full)| Some((self.shards.get(i)?, full))) else {
+            if ignorable(name) {
+                return Ok(Taken::Optional);
             }
-            return Ok(None);
+            // Only these are shown.
+            let near = if self.missing.len() < SHOWN {
+                nearest(name, self.names.keys().map(String::as_str))
+            } else {
+                Vec::new()
+            };
+            self.missing.push((name.to_owned(), near));
+            return Ok(Taken::Missing);
         };
-        let shard = self.names.get(&full).and_then(|i| self.shards.get(*i));
-        let Some(shard) = shard else { return Ok(None) };
         let tensor = shard.read(&full)?;
         if tensor.size() != shape {
             return Err(WeightsFault::Shape {
@@ -237,7 +251,7 @@ impl Checkpoint {
             });
         }
         self.used.insert(full);
-        Ok(Some(tensor))
+        Ok(Taken::Found(tensor))
     }
 
     /// Whether all was found; gives the names of tensors that nothing asked for.

@@ -322,7 +322,7 @@ impl World {
         self.named(id, method::RESET, &CallScope::default(), &[]).map(drop)
     }
 
-    /// A tokenizer's `tokenizer.json`.
+    /// A tokenizer's `tokenizer.json`, or a model's `config.json`.
     ///
     /// # Errors
     /// As [`World::call`].

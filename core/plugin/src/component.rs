@@ -65,7 +65,8 @@ pub trait Component: Ports + DeserializeOwned + Send + 'static {
         Err(Error::unsupported("reset"))
     }
 
-    /// Tokenizers: the `tokenizer.json`.
+    /// Tokenizers: the `tokenizer.json`. Models: the `config.json` by which other programs load a
+    /// checkpoint of them.
     fn export(&self, _state: &Self::State) -> Result<Vec<u8>> {
         Err(Error::unsupported("export"))
     }

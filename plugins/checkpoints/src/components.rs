@@ -33,19 +33,33 @@ macro_rules! checkpoint_component {
         }
 
         impl $name {
-            fn specification(&self, cx: &mut Build<'_>) -> Result<Specification> {
+            fn specification(&self, cx: &mut Build<'_>) -> Result<Described> {
                 let path = cx.asset(&self.config).map_err(|e| e.at("config"))?;
                 let config = Config::read(&path).map_err(|e| e.at("config"))?;
-                families::text(&config).map_err(|e| if e.at.is_empty() { e.at("config") } else { e })?.changed(
-                    Overrides {
-                        dropout: self.dropout,
-                        attention_dropout: self.attention_dropout,
-                        attention: self.attention.as_deref(),
-                    },
-                )
+                let family = families::text(&config).map_err(|e| if e.at.is_empty() { e.at("config") } else { e })?;
+                let specification = family.changed(Overrides {
+                    dropout: self.dropout,
+                    attention_dropout: self.attention_dropout,
+                    attention: self.attention.as_deref(),
+                })?;
+                Ok(Described { specification, config })
             }
         }
     };
+}
+
+/// A specification with the configuration that says it.
+struct Described {
+    specification: Specification,
+    config: Config,
+}
+
+impl std::ops::Deref for Described {
+    type Target = Specification;
+
+    fn deref(&self) -> &Specification {
+        &self.specification
+    }
 }
 
 fn request(cx: &Call<'_>) -> Request {
@@ -100,7 +114,7 @@ impl Component for Encoder {
 
     fn build(&self, cx: &mut Build<'_>) -> Result<Self::State> {
         let specification = self.specification(cx)?;
-        let stack = Stack::new(cx, "", &specification)?;
+        let stack = Stack::new(cx, "", &specification)?.described(&specification.config);
         let pooler = if self.pooler {
             let pooler = specification.needed(specification.pooler.as_ref(), "pooler")?;
             Some(Transform::new(cx, "", specification.hidden, pooler)?)
@@ -108,6 +122,10 @@ impl Component for Encoder {
             None
         };
         Ok((stack, pooler))
+    }
+
+    fn export(&self, (stack, _): &Self::State) -> Result<Vec<u8>> {
+        stack.export(&["Model"], None)
     }
 
     fn call(
@@ -172,8 +190,12 @@ impl Component for MaskedLm {
 
     fn build(&self, cx: &mut Build<'_>) -> Result<Self::State> {
         let specification = self.specification(cx)?;
-        let stack = Stack::new(cx, specification.prefix, &specification)?;
+        let stack = Stack::new(cx, specification.prefix, &specification)?.described(&specification.config);
         Ok((stack, vocabulary_head(cx, &specification)?))
+    }
+
+    fn export(&self, (stack, _): &Self::State) -> Result<Vec<u8>> {
+        stack.export(&["ForMaskedLM"], None)
     }
 
     fn call(
@@ -234,8 +256,12 @@ impl Component for CausalLm {
 
     fn build(&self, cx: &mut Build<'_>) -> Result<Self::State> {
         let specification = self.specification(cx)?;
-        let stack = Stack::new(cx, specification.prefix, &specification)?;
+        let stack = Stack::new(cx, specification.prefix, &specification)?.described(&specification.config);
         Ok((stack, vocabulary_head(cx, &specification)?))
+    }
+
+    fn export(&self, (stack, _): &Self::State) -> Result<Vec<u8>> {
+        stack.export(&["ForCausalLM", "LMHeadModel"], None)
     }
 
     fn call(
@@ -294,10 +320,14 @@ impl Component for ReplacedToken {
         let specification = self.specification(cx)?;
         let (transform, name) =
             specification.needed(specification.replaced.as_ref(), "head for replaced tokens")?;
-        let stack = Stack::new(cx, specification.prefix, &specification)?;
+        let stack = Stack::new(cx, specification.prefix, &specification)?.described(&specification.config);
         let dense = Transform::new(cx, "", specification.hidden, transform)?;
         let score = Projection::new(cx, name, specification.hidden, 1, transform.style)?;
         Ok((stack, dense, score))
+    }
+
+    fn export(&self, (stack, ..): &Self::State) -> Result<Vec<u8>> {
+        stack.export(&["ForPreTraining"], None)
     }
 
     fn call(
@@ -361,8 +391,12 @@ impl Component for SequenceClassifier {
         let specification = self.specification(cx)?;
         let mut head = *specification.needed(specification.sequence.as_ref(), "classifier of texts")?;
         head.classes = self.classes.map_or(head.classes, |n| n as i64);
-        let stack = Stack::new(cx, specification.prefix, &specification)?;
+        let stack = Stack::new(cx, specification.prefix, &specification)?.described(&specification.config);
         Ok((stack, ClassesHead::new(cx, specification.prefix, specification.hidden, &head)?))
+    }
+
+    fn export(&self, (stack, head): &Self::State) -> Result<Vec<u8>> {
+        stack.export(&["ForSequenceClassification"], Some(head.classes()))
     }
 
     fn call(
@@ -423,8 +457,12 @@ impl Component for TokenClassifier {
         let specification = self.specification(cx)?;
         let mut head = *specification.needed(specification.tokens.as_ref(), "classifier of tokens")?;
         head.classes = self.classes.map_or(head.classes, |n| n as i64);
-        let stack = Stack::new(cx, specification.prefix, &specification)?;
+        let stack = Stack::new(cx, specification.prefix, &specification)?.described(&specification.config);
         Ok((stack, ClassesHead::new(cx, specification.prefix, specification.hidden, &head)?))
+    }
+
+    fn export(&self, (stack, head): &Self::State) -> Result<Vec<u8>> {
+        stack.export(&["ForTokenClassification"], Some(head.classes()))
     }
 
     fn call(

@@ -1,6 +1,6 @@
 //! A `config.json` of the hub, read with errors that name the key.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::io::Read;
 use std::path::Path;
 use zoo_plugin::{Error, Result};
@@ -9,6 +9,18 @@ use zoo_plugin::{Error, Result};
 const LARGEST: i64 = 1 << 28;
 /// Most layers.
 const LAYERS: i64 = 4096;
+/// How transformers ends names of model classes.
+const CLASS_ENDS: [&str; 9] = [
+    "ForMaskedLM",
+    "ForCausalLM",
+    "LMHeadModel",
+    "DoubleHeadsModel",
+    "ForPreTraining",
+    "ForSequenceClassification",
+    "ForTokenClassification",
+    "ForQuestionAnswering",
+    "Model",
+];
 /// Longest file that is read, in bytes.
 const LONGEST: u64 = 16 << 20;
 
@@ -59,6 +71,43 @@ impl Config {
     /// The first of `architectures`: the model class that wrote the checkpoint.
     pub fn architecture(&self) -> Option<&str> {
         self.map.get("architectures")?.as_array()?.first()?.as_str()
+    }
+
+    /// The `config.json` of a model of this family with another head, or with other classes: what
+    /// transformers loads it by. `ends` are endings of class names, the usual one first.
+    ///
+    /// # Errors
+    /// What cannot be written as JSON.
+    pub fn of_class(&self, ends: &[&str], classes: Option<i64>) -> Result<Vec<u8>> {
+        let mut map = self.map.clone();
+        let stem = self.architecture().and_then(|class| {
+            // The longest end: `ForMaskedLM`, not `LM`.
+            let cut =
+                CLASS_ENDS.iter().filter_map(|end| class.strip_suffix(end)).min_by_key(|stem| stem.len());
+            cut.filter(|stem| !stem.is_empty())
+        });
+        let same = self.architecture().is_some_and(|class| ends.iter().any(|end| class.ends_with(end)));
+        if let (Some(stem), Some(end), false) = (stem, ends.first(), same) {
+            map.insert("architectures".to_owned(), json!([format!("{stem}{end}")]));
+        } else if !same {
+            map.remove("architectures");
+        }
+        if let Some(classes) = classes {
+            let named = map.get("id2label").and_then(Value::as_object).map(Map::len);
+            if named != Some(classes as usize) {
+                let label = |i: i64| format!("LABEL_{i}");
+                let names: Map<String, Value> =
+                    (0..classes).map(|i| (i.to_string(), label(i).into())).collect();
+                let numbers: Map<String, Value> = (0..classes).map(|i| (label(i), i.into())).collect();
+                map.insert("id2label".to_owned(), names.into());
+                map.insert("label2id".to_owned(), numbers.into());
+            }
+            map.remove("num_labels");
+        }
+        // Parameters are float32, whatever they were loaded from.
+        map.remove("torch_dtype");
+        map.insert("dtype".to_owned(), "float32".into());
+        serde_json::to_vec_pretty(&map).map_err(|e| Error::new(format!("a configuration: {e}")))
     }
 
     /// The value, where there is one that is not null.

@@ -7,6 +7,7 @@ use crate::blocks::layer::Layer;
 use crate::blocks::mask::Masks;
 use crate::blocks::norm::Norm;
 use crate::blocks::pass::{Cache, Memory, Pass};
+use crate::config::Config;
 use crate::specification::Specification;
 use zoo_plugin::prelude::*;
 
@@ -14,6 +15,7 @@ use zoo_plugin::prelude::*;
 #[derive(Debug)]
 pub struct Stack {
     specification: Specification,
+    config: Option<Config>,
     embeddings: Embeddings,
     relations: Option<RelationsTable>,
     buckets: Option<Buckets>,
@@ -89,7 +91,32 @@ impl Stack {
             Some((name, norm)) => Some(Norm::new(cx, &format!("{prefix}{name}"), s.hidden, norm)?),
             None => None,
         };
-        Ok(Self { specification: s.clone(), embeddings, relations, buckets, layers, final_norm })
+        Ok(Self {
+            specification: s.clone(),
+            config: None,
+            embeddings,
+            relations,
+            buckets,
+            layers,
+            final_norm,
+        })
+    }
+
+    /// The same, with the configuration that it was made of.
+    #[must_use]
+    pub fn described(mut self, config: &Config) -> Self {
+        self.config = Some(config.clone());
+        self
+    }
+
+    /// The `config.json` for a checkpoint of it; see [`Config::of_class`].
+    ///
+    /// # Errors
+    /// When it was made of none.
+    pub fn export(&self, ends: &[&str], classes: Option<i64>) -> Result<Vec<u8>> {
+        let config =
+            self.config.as_ref().ok_or_else(|| Error::new("the model was not made of a config.json"))?;
+        config.of_class(ends, classes)
     }
 
     /// The specification that it was made from.

@@ -69,6 +69,10 @@ impl Component for ElectraGenerator {
         Ok((encoder, VocabularyHead::new(cx, &NAMES, &shape)?))
     }
 
+    fn export(&self, _state: &Self::State) -> Result<Vec<u8>> {
+        self.hub_config("electra", "ElectraForMaskedLM")
+    }
+
     fn call(
         &self,
         (encoder, head): &Self::State,
@@ -140,6 +144,10 @@ impl Component for ElectraDiscriminator {
         let shape = self.shape()?;
         let encoder = Encoder::new(cx, "electra.", &shape)?;
         Ok((encoder, TokenScoreHead::new(cx, "discriminator_predictions", &shape)?))
+    }
+
+    fn export(&self, _state: &Self::State) -> Result<Vec<u8>> {
+        self.hub_config("electra", "ElectraForPreTraining")
     }
 
     fn call(

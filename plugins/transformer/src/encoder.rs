@@ -75,6 +75,35 @@ macro_rules! encoder_component {
         }
 
         impl $name {
+            /// The `config.json` by which transformers loads a checkpoint.
+            fn hub_config(&self, family: &str, class: &str) -> Result<Vec<u8>> {
+                if family == "bert" && self.embedding != self.hidden {
+                    let text = format!("transformers has no {class} whose embeddings are narrower than its states");
+                    return Err(Error::new(text).at("embedding"));
+                }
+                let config = serde_json::json!({
+                    "architectures": [class],
+                    "attention_probs_dropout_prob": self.attention_dropout,
+                    "dtype": "float32",
+                    "embedding_size": self.embedding,
+                    "hidden_act": "gelu",
+                    "hidden_dropout_prob": self.dropout,
+                    "hidden_size": self.hidden,
+                    "initializer_range": self.initial_deviation,
+                    "intermediate_size": self.feed_forward,
+                    "layer_norm_eps": self.epsilon,
+                    "max_position_embeddings": self.maximum_length,
+                    "model_type": family,
+                    "num_attention_heads": self.heads,
+                    "num_hidden_layers": self.layers,
+                    "pad_token_id": 0,
+                    "tie_word_embeddings": true,
+                    "type_vocab_size": self.segments,
+                    "vocab_size": self.vocabulary,
+                });
+                serde_json::to_vec_pretty(&config).map_err(|e| Error::new(format!("a configuration: {e}")))
+            }
+
             pub(crate) fn shape(&self) -> Result<$crate::encoder::Shape> {
                 if self.heads == 0 || self.hidden % self.heads != 0 {
                     let text = format!("{} heads do not divide a hidden size of {}", self.heads, self.hidden);
@@ -368,6 +397,15 @@ impl Component for TextEncoder {
 
     fn build(&self, cx: &mut Build<'_>) -> Result<Encoder> {
         Encoder::new(cx, "", &self.shape()?)
+    }
+
+    fn export(&self, _state: &Encoder) -> Result<Vec<u8>> {
+        // ELECTRA's encoder is BERT's with a map behind narrower embeddings, under the same names.
+        if self.embedding == self.hidden {
+            self.hub_config("bert", "BertModel")
+        } else {
+            self.hub_config("electra", "ElectraModel")
+        }
     }
 
     fn call(

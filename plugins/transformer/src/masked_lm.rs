@@ -69,6 +69,10 @@ impl Component for MaskedLanguageModel {
         Ok((encoder, VocabularyHead::new(cx, &NAMES, &shape)?))
     }
 
+    fn export(&self, _state: &Self::State) -> Result<Vec<u8>> {
+        self.hub_config("bert", "BertForMaskedLM")
+    }
+
     fn call(
         &self,
         (encoder, head): &Self::State,

@@ -13,6 +13,21 @@ const BATCH_TOKENS: usize = 8192;
 /// Longest text of a model that does not say how long texts may be, in tokens.
 const LONGEST: usize = 1 << 20;
 
+/// Reads a `tokenizer.json`. The library panics on some that are damaged, which is one error more here.
+fn read_tokenizer(path: &Path) -> std::result::Result<Tokenizer, String> {
+    match std::panic::catch_unwind(|| Tokenizer::from_file(path)) {
+        Ok(read) => read.map_err(|e| e.to_string()),
+        Err(_) => Err("it is damaged: a part of it is not what its type says".to_owned()),
+    }
+}
+
+/// Special tokens as BERT and RoBERTa spell them.
+const USUAL: [(&str, [&str; 2]); 3] = [
+    ("mask_token", ["[MASK]", "<mask>"]),
+    ("pad_token", ["[PAD]", "<pad>"]),
+    ("eos_token", ["</s>", "<|endoftext|>"]),
+];
+
 /// A file of JSON where there is one.
 pub(crate) fn optional<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     if path.exists() { read_json(path).map(Some) } else { Ok(None) }
@@ -48,7 +63,7 @@ impl Texts {
                     .to_owned(),
             ));
         }
-        let mut tokenizer = Tokenizer::from_file(&path).map_err(|e| fail(e.to_string()))?;
+        let mut tokenizer = read_tokenizer(&path).map_err(fail)?;
         tokenizer.with_truncation(None).map_err(|e| fail(e.to_string()))?;
         tokenizer.with_padding(None::<PaddingParams>);
         let mut settings: Map<String, Json> =
@@ -117,11 +132,17 @@ impl Texts {
         said.or_else(|| Some(vec![self.special("eos_token")?.1])).unwrap_or_default()
     }
 
-    /// A special token and its id, by the name that `tokenizer_config.json` gives it: `mask_token`.
+    /// A special token and its id, by the name that `tokenizer_config.json` gives it: `mask_token`. Where
+    /// that file says nothing, as beside a tokenizer that a run has trained, the usual spellings are tried.
     pub fn special(&self, name: &str) -> Option<(String, i64)> {
-        let token = self.settings.get(name)?;
-        let text = token.as_str().or_else(|| token.get("content")?.as_str())?;
-        Some((text.to_owned(), i64::from(self.tokenizer.token_to_id(text)?)))
+        let found = |text: &str| Some((text.to_owned(), i64::from(self.tokenizer.token_to_id(text)?)));
+        match self.settings.get(name) {
+            Some(token) => found(token.as_str().or_else(|| token.get("content")?.as_str())?),
+            None => {
+                let spellings = USUAL.iter().filter(|(role, _)| *role == name);
+                spellings.flat_map(|(_, spellings)| spellings.iter()).find_map(|text| found(text))
+            }
+        }
     }
 
     /// Texts are cut after so many tokens, special ones included, or as many as the model takes, whichever

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `checkpoints.json` | which checkpoints there are, the latest and the best: replaced as a whole |
 //! | `PHASE-STEP/`, `PHASE-end/`, `final/` | a checkpoint |
-//! | `…/MODEL/model.safetensors`, `config.json` | a model, under the names of its component |
+//! | `…/MODEL/model.safetensors`, `config.json` | a model, under the names of its component; as transformers loads it, where the component says how |
 //! | `…/MODEL/tokenizer.json` | at the end of a phase, where the arm has one tokenizer |
 //! | `…/training-state/position.json` | how far the arm had come |
 //! | `…/training-state/optimizer.safetensors` | states of the optimizer; not at the end of a phase |
@@ -28,7 +28,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use tch::{Device, Tensor};
-use zoo_host::World;
+use zoo_host::{InstanceId, World};
 use zoo_record::{CheckpointKind, RecordError, file_name, sync_folder, write_atomic};
 
 const VERSION: u32 = 1;
@@ -281,13 +281,13 @@ fn snapshot(world: &World, instances: &Instances, save: &Save<'_>, folder: &str)
     let mut files = Vec::new();
     for name in models.keys() {
         let made = instances.get(name)?;
-        let config = serde_json::json!({
-            "zoo": {
-                "instance": name,
-                "component": made.instance.component,
-                "parameters": made.instance.parameters,
-            },
+        let mut config = hub_config(world, made.id, name);
+        let zoo = serde_json::json!({
+            "instance": name,
+            "component": made.instance.component,
+            "parameters": made.instance.parameters,
         });
+        config.insert("zoo".to_owned(), zoo);
         let folder = PathBuf::from(file_name(name));
         files.push((folder.join("config.json"), json(&config)?));
         if let Some(tokenizer) = &tokenizer {
@@ -307,6 +307,21 @@ fn snapshot(world: &World, instances: &Instances, save: &Save<'_>, folder: &str)
         tensors.push((Path::new(STATE).join("optimizer.safetensors"), states.collect::<Result<_>>()?));
     }
     Ok(Snapshot { folder: folder.to_owned(), tensors, files })
+}
+
+/// What a model says by which other programs load it; empty where it says nothing.
+fn hub_config(world: &World, id: InstanceId, name: &str) -> serde_json::Map<String, serde_json::Value> {
+    let bytes = match world.export(id) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            tracing::debug!("the checkpoint of `{name}` is for zoo alone: {error}");
+            return serde_json::Map::new();
+        }
+    };
+    serde_json::from_slice(&bytes).unwrap_or_else(|error| {
+        tracing::warn!("`{name}` gave a config.json that is none: {error}");
+        serde_json::Map::new()
+    })
 }
 
 fn json(value: &impl Serialize) -> Result<Vec<u8>> {

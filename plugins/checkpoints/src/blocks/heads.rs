@@ -210,6 +210,11 @@ impl ClassesHead {
         Ok(Self { specification: *s, transform, classifier })
     }
 
+    /// Number of classes.
+    pub fn classes(&self) -> i64 {
+        self.specification.classes
+    }
+
     /// States [B, T, hidden] to scores [B, classes], or [B, T, classes] without pooling.
     ///
     /// # Errors
