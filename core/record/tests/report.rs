@@ -175,6 +175,21 @@ fn damaged_files_are_named_and_the_rest_is_shown() {
 }
 
 #[test]
+fn runs_become_rows_of_a_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let runs = ["a", "b"].map(|name| {
+        std::fs::create_dir(folder.path().join(name)).unwrap();
+        Sample::default().write(&folder.path().join(name))
+    });
+    let table = report::table(&runs).unwrap();
+    insta::assert_snapshot!("table", table);
+    let columns: Vec<usize> =
+        table.lines().map(|line| line.replace("\\|", "").matches('|').count()).collect();
+    assert!(columns.iter().all(|count| *count == 8), "{table}");
+    assert!(report::table(&[RunDir::new(folder.path())]).is_err());
+}
+
+#[test]
 fn many_seeds_and_one_seed() {
     let many = page(&Sample { seeds: 12, steps: 24, ..Sample::default() });
     assert!(many.contains("Every seed") && many.contains("<th>lowest</th>"));

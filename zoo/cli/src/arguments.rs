@@ -279,12 +279,16 @@ pub(crate) struct Graph {
     pub(crate) out: Option<PathBuf>,
 }
 
-/// Write `report.html` of a run again, from the files of the run alone
+/// Write `report.html` of a run again, or a table of several runs, from the files of the runs alone
 #[derive(Debug, Args)]
 pub(crate) struct Report {
-    /// The run directory
-    #[arg(value_name = "RUN_DIR")]
-    pub(crate) run_dir: PathBuf,
+    /// The run directory; several with `--table`
+    #[arg(value_name = "RUN_DIR", required = true)]
+    pub(crate) run_dirs: Vec<PathBuf>,
+
+    /// Print a Markdown table of the runs' claims instead: effect with interval, margin, seeds, time
+    #[arg(long)]
+    pub(crate) table: bool,
 
     /// Write to this file instead of `report.html` in the run directory; `-` is the standard output
     #[arg(long, value_name = "FILE")]

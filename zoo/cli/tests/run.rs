@@ -137,6 +137,10 @@ fn a_report_is_made_again_from_the_run() {
     let html = fs::read_to_string(place.path("run/report.html")).unwrap();
     assert!(html.contains("<h1>A toy</h1>") && html.contains("The run is not finished"));
     assert_eq!(place.zoo(&["report", "run", "--out", "-"]).out, html);
+    let table = place.zoo(&["report", "run", "--table"]);
+    assert!(table.code == 0 && table.out.starts_with("| paper | claim |"), "{}", table.all());
+    let two = place.zoo(&["report", "run", "run"]);
+    assert!(two.code == 2 && two.err.contains("`--table` makes one table of several"), "{}", two.all());
     let wrong = place.zoo(&["report", "recipes"]);
     assert!(wrong.code == 2 && wrong.err.contains("is no run directory"), "{}", wrong.all());
     let value: Value = serde_json::from_slice(&fs::read(place.path("given")).unwrap()).unwrap();

@@ -9,10 +9,13 @@ mod chart;
 mod curves;
 mod environment;
 mod facts;
+mod markdown;
 mod page;
 mod tables;
 mod text;
 mod verdict;
+
+pub use markdown::table;
 
 use crate::{RecordError, RunDir, write_atomic};
 

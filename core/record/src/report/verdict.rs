@@ -42,7 +42,7 @@ fn open(claim: &Claim) -> String {
 }
 
 /// Differences of shares are in points; a share alone is a percentage.
-fn form(judged: &Judgement) -> Form {
+pub(super) fn form(judged: &Judgement) -> Form {
     let difference = judged.quantity.contains(" − ") || judged.quantity.contains(" + ");
     match (judged.percent, difference) {
         (false, _) => Form::Plain,
@@ -112,7 +112,7 @@ fn sentence(text: &str) -> String {
 }
 
 /// What size of a difference matters: a twenty-fifth of the interval, or of the whole.
-fn resolution(judged: &Judgement) -> f64 {
+pub(super) fn resolution(judged: &Judgement) -> f64 {
     let width = judged.interval.map_or(0.0, |interval| interval.high - interval.low);
     let size = judged.estimate.unwrap_or(0.0).abs();
     if width.is_finite() && width > 0.0 { width / 25.0 } else { (size / 1000.0).max(1e-6) }
