@@ -49,6 +49,8 @@ pub struct Refused {
     pub source: Source,
     /// The build facts, where they could be read.
     pub build: Option<Build>,
+    /// Its components' names, sorted, where its schemas could be read.
+    pub components: Vec<String>,
     /// What this zoo is.
     pub here: Here,
     /// Why not.

@@ -17,7 +17,8 @@
 //! Files are looked for in this order: the paths that the user names, `plugins/` beside the recipe,
 //! each folder of `ZOO_PLUGIN_PATH`, the user's own folder, the folder of the running program (its
 //! first-party plugins). A plugin `zoo-text` is the file `libzoo_text.so`. Two different files of
-//! one name are an error that names both, unless the user named the first one.
+//! one name, and two plugins with a component of one name, are an error that names both, unless the user
+//! named one of them. One file that is found twice, by links or by a folder on two lists, is one plugin.
 //!
 //! What lies in `plugins/` beside a recipe came with the recipe; it is taken only where the user has
 //! allowed that very file, `zoo plugin allow` ([`Allowed`]).

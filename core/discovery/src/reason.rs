@@ -144,8 +144,9 @@ pub enum Reason {
     /// Two components of one name in one file.
     #[error("it has two components of the name `{0}`")]
     ComponentTwice(String),
-    /// Another plugin has a component of the same name.
-    #[error("its component `{component}` is already that of {}", other.display())]
+    /// Another plugin has a component of the same name. Neither is taken, unless the user named one of
+    /// them: which of two is meant must not depend on where they lie.
+    #[error("its component `{component}` is also in {}", other.display())]
     ComponentTaken {
         /// The component.
         component: String,
@@ -153,12 +154,19 @@ pub enum Reason {
         other: PathBuf,
     },
     /// Two files of one name.
-    #[error("there are two files of this name: {} and {}", first.display(), second.display())]
+    #[error(
+        "{}: {} and {}",
+        if *same { "it is in reach twice, as two copies of one file" } else { "there are two different files of this name" },
+        first.display(),
+        second.display()
+    )]
     TwoFiles {
         /// Found first.
         first: PathBuf,
         /// Found later.
         second: PathBuf,
+        /// They have the same content.
+        same: bool,
     },
     /// Anybody on this machine could put a plugin there.
     #[error("{} is writable by every user of this machine", path.display())]
@@ -206,17 +214,19 @@ impl Reason {
                     .to_owned(),
             ),
             Self::FileName { expected, .. } => Some(format!("rename the file to {expected}")),
-            Self::TwoFiles { first, .. } => {
-                Some(format!("remove one of them, or choose one with `--plugin {}`", first.display()))
-            }
+            Self::TwoFiles { first, second, .. } => Some(format!(
+                "remove one of them, or name the one to take: `--plugin {}` or `--plugin {}`",
+                first.display(),
+                second.display()
+            )),
             Self::WritableByOthers { path } => Some(format!("chmod o-w {}", path.display())),
             Self::NotAllowed { path, .. } => Some(format!(
                 "a plugin is a program that can do whatever you can; if you trust where it came from: \
                  zoo plugin allow {}",
                 path.display()
             )),
-            Self::ComponentTaken { other, .. } => {
-                Some(format!("use one of the two plugins, or remove {}", other.display()))
+            Self::ComponentTaken { .. } => {
+                Some("remove one of the two plugins, or name the one to take with `--plugin`".to_owned())
             }
             _ => None,
         }

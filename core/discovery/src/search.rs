@@ -2,7 +2,7 @@
 
 use crate::catalogue::{Catalogue, PluginFile, Refused};
 use crate::hash::Hashes;
-use crate::read::{Limits, build_facts, read_file};
+use crate::read::{Content, Limits, build_facts, read_file};
 use crate::reason::{Here, Reason};
 use crate::trust::{Allowed, Verdict};
 use object::ReadCache;
@@ -108,10 +108,23 @@ struct Search<'a> {
     options: &'a Options,
     catalogue: Catalogue,
     candidates: Vec<Candidate>,
+    hashes: Arc<Hashes>,
+}
+
+/// A plugin that can be read, before it is held against the others.
+struct Readable {
+    path: PathBuf,
+    source: Source,
+    content: Content,
 }
 
 impl Search<'_> {
-    fn refuse(&mut self, path: &Path, source: Source, build: Option<Build>, reason: Reason) {
+    fn refuse(&mut self, path: &Path, source: Source, content: Option<&Content>, reason: Reason) {
+        let limits = &self.options.limits;
+        let build = content.map(|content| content.build.clone()).or_else(|| facts_of(path, limits));
+        let components = content
+            .map(|content| content.components.iter().map(|component| component.name.clone()).collect())
+            .unwrap_or_default();
         let file = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
         let name = build
             .as_ref()
@@ -119,7 +132,8 @@ impl Search<'_> {
             .or_else(|| plugin_name(file))
             .unwrap_or_else(|| file.to_owned());
         let here = self.options.here.clone();
-        self.catalogue.refused.push(Refused { path: path.to_owned(), name, source, build, here, reason });
+        let path = path.to_owned();
+        self.catalogue.refused.push(Refused { path, name, source, build, components, here, reason });
     }
 
     fn add(&mut self, path: PathBuf, source: Source) {
@@ -182,8 +196,11 @@ impl Search<'_> {
             let second =
                 candidates.find(|other| first.source != Source::Named || other.source == Source::Named);
             if let Some(second) = second {
-                let reason = Reason::TwoFiles { first: first.path.clone(), second: second.path };
-                self.refuse(&first.path, first.source, None, reason);
+                let hash = |path: &Path| self.hashes.of(path).ok();
+                let same = hash(&first.path).is_some_and(|one| hash(&second.path) == Some(one));
+                let reason = Reason::TwoFiles { first: first.path.clone(), second: second.path, same };
+                let content = read_file(&first.path, &self.options.here, &self.options.limits).ok();
+                self.refuse(&first.path, first.source, content.as_ref(), reason);
             } else {
                 chosen.push(first);
             }
@@ -200,12 +217,20 @@ fn writable_by_others(path: &Path, source: Source) -> Result<Option<PathBuf>, st
     if file.metadata()?.mode() & OTHERS_WRITE != 0 {
         return Ok(Some(path.to_owned()));
     }
-    for folder in [Some(file.as_path()), Some(path)].into_iter().flatten().filter_map(Path::parent) {
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let parent = |file: &Path| file.parent().map(Path::to_owned).unwrap_or_default();
+    let named = match parent(path) {
+        folder if folder.as_os_str().is_empty() => PathBuf::from("."),
+        folder => folder,
+    };
+    // The folder as it was named, too: a link in it may be replaced.
+    let own = [parent(&file), named];
+    for (folder, holds_it) in
+        own.iter().map(|folder| (folder.as_path(), true)).chain(file.ancestors().skip(2).map(|a| (a, false)))
+    {
         let mode = folder.metadata()?.mode();
-        // In a sticky folder nobody replaces another's file, so a file that the user names is safe;
+        // In a sticky folder nobody replaces what is another's, so a file that the user names is safe;
         // but anybody may have put a new one there, so what is merely found is not.
-        if mode & OTHERS_WRITE != 0 && (mode & STICKY == 0 || source != Source::Named) {
+        if mode & OTHERS_WRITE != 0 && (mode & STICKY == 0 || (holds_it && source != Source::Named)) {
             return Ok(Some(folder.to_owned()));
         }
     }
@@ -234,14 +259,42 @@ fn facts_of(path: &Path, limits: &Limits) -> Option<Build> {
     build_facts(&cache, limits)
 }
 
+/// For each plugin the reason why another one stands in its way: a component of the same name. What the
+/// user named is taken all the same.
+fn clashes(plugins: &[Readable]) -> Vec<Option<Reason>> {
+    let mut owners: BTreeMap<&str, Vec<&Readable>> = BTreeMap::new();
+    for plugin in plugins {
+        for component in &plugin.content.components {
+            owners.entry(&component.name).or_default().push(plugin);
+        }
+    }
+    let reason = |plugin: &Readable| {
+        plugin.content.components.iter().find_map(|component| {
+            let stronger = |other: &&&Readable| {
+                !std::ptr::eq(**other, plugin)
+                    && (other.source == Source::Named || plugin.source != Source::Named)
+            };
+            let other = owners.get(component.name.as_str())?.iter().find(stronger)?;
+            Some(Reason::ComponentTaken { component: component.name.clone(), other: other.path.clone() })
+        })
+    };
+    plugins.iter().map(reason).collect()
+}
+
 /// Looks in every place for plugin files and reads them.
 pub fn discover(options: &Options) -> Catalogue {
-    let mut search = Search { options, catalogue: Catalogue::default(), candidates: Vec::new() };
-    search.collect();
     let hashes = Arc::new(Hashes::new(options.cache.as_deref()));
+    let mut search = Search {
+        options,
+        catalogue: Catalogue::default(),
+        candidates: Vec::new(),
+        hashes: Arc::clone(&hashes),
+    };
+    search.collect();
     let mut chosen = search.choose();
-    // By place, then name: of two plugins with a component of one name the earlier place wins.
+    // By place, then name: messages come in the order of the places.
     chosen.sort_by(|a, b| (a.source, &a.path).cmp(&(b.source, &b.path)));
+    let mut readable = Vec::new();
     for Candidate { path, source, .. } in chosen {
         match writable_by_others(&path, source) {
             Ok(None) => {}
@@ -256,37 +309,31 @@ pub fn discover(options: &Options) -> Catalogue {
         }
         match read_file(&path, &options.here, &options.limits) {
             Ok(content) => {
-                let taken = content.components.iter().find_map(|component| {
-                    let (other, _) = search.catalogue.component(&component.name)?;
-                    Some(Reason::ComponentTaken {
-                        component: component.name.clone(),
-                        other: other.path.clone(),
-                    })
-                });
-                let refused = taken.or_else(|| {
-                    let asked = source == Source::BesideRecipe;
-                    asked.then(|| allowed(&path, options, &hashes).err()).flatten()
-                });
-                if let Some(reason) = refused {
-                    search.refuse(&path, source, Some(content.build), reason);
-                    continue;
+                let asked = source == Source::BesideRecipe;
+                match asked.then(|| allowed(&path, options, &hashes).err()).flatten() {
+                    Some(reason) => search.refuse(&path, source, Some(&content), reason),
+                    None => readable.push(Readable { path, source, content }),
                 }
-                search.catalogue.plugins.push(PluginFile {
-                    path,
-                    source,
-                    build: content.build,
-                    components: content.components,
-                    hash: OnceLock::new(),
-                    hashes: Arc::clone(&hashes),
-                });
             }
             // The program's folder holds other libraries too when zoo is run from a build.
             Err(Reason::NotAPlugin) if source == Source::Program => {}
-            Err(reason) => {
-                let build = facts_of(&path, &options.limits);
-                search.refuse(&path, source, build, reason);
-            }
+            Err(reason) => search.refuse(&path, source, None, reason),
         }
+    }
+    let clashes = clashes(&readable);
+    for (Readable { path, source, content }, clash) in readable.into_iter().zip(clashes) {
+        if let Some(reason) = clash {
+            search.refuse(&path, source, Some(&content), reason);
+            continue;
+        }
+        search.catalogue.plugins.push(PluginFile {
+            path,
+            source,
+            build: content.build,
+            components: content.components,
+            hash: OnceLock::new(),
+            hashes: Arc::clone(&hashes),
+        });
     }
     search.catalogue.plugins.sort_by(|a, b| a.build.name.cmp(&b.build.name));
     search.catalogue

@@ -132,7 +132,10 @@ fn two_files_of_one_name_are_an_error_that_names_both() {
     let second = write(&p.root.join("user"), "zoo-a", &plugin("zoo-a", &["a.x"]));
     let found = discover(&p.options);
     assert!(found.plugins.is_empty());
-    let message = found.refused("zoo-a").unwrap().to_string();
+    let refused = found.refused("zoo-a").unwrap();
+    assert!(matches!(refused.reason, Reason::TwoFiles { same: true, .. }));
+    assert_eq!(refused.components, ["a.x"]);
+    let message = refused.to_string();
     assert!(
         message.contains(first.to_str().unwrap()) && message.contains(second.to_str().unwrap()),
         "{message}"
@@ -168,14 +171,57 @@ fn one_file_found_twice_is_fine() {
 
 #[test]
 fn a_component_belongs_to_one_plugin() {
-    let p = places();
-    write(&p.root.join("path1"), "zoo-a", &plugin("zoo-a", &["shared.x"]));
-    write(&p.root.join("path2"), "zoo-b", &plugin("zoo-b", &["shared.x"]));
+    let mut p = places();
+    let one = write(&p.root.join("path1"), "zoo-a", &plugin("zoo-a", &["a.x", "shared.x"]));
+    let two = write(&p.root.join("path2"), "zoo-b", &plugin("zoo-b", &["shared.x"]));
+    // Neither is taken, so that the order of the places decides nothing.
+    for _ in 0..2 {
+        let found = discover(&p.options);
+        assert!(found.plugins.is_empty());
+        for (name, other) in [("zoo-a", &two), ("zoo-b", &one)] {
+            let refused = found.refused(name).unwrap();
+            let told = format!("its component `shared.x` is also in {}", other.display());
+            assert_eq!(refused.reason.to_string(), told);
+            assert!(refused.components.contains(&"shared.x".to_owned()));
+        }
+        p.options.path.reverse();
+    }
+    // What the user names is taken, and only the other is refused.
+    p.options.named.push(two);
     let found = discover(&p.options);
-    assert_eq!(found.plugins.len(), 1);
-    let refused = &found.refused[0];
-    assert_eq!(refused.name, "zoo-b");
-    assert!(refused.reason.to_string().contains("`shared.x` is already that of"), "{refused}");
+    assert_eq!(found.component("shared.x").unwrap().0.build.name, "zoo-b");
+    assert!(found.refused("zoo-a").is_some() && found.refused.len() == 1);
+}
+
+#[test]
+fn what_is_refused_anyway_stands_in_no_ones_way() {
+    let p = places();
+    write(&p.root.join("bin"), "zoo-a", &plugin("zoo-a", &["a.x"]));
+    write(&p.root.join("recipes/plugins"), "zoo-evil", &plugin("zoo-evil", &["a.x"]));
+    let found = discover(&p.options);
+    assert!(found.plugin("zoo-a").is_some());
+    assert!(matches!(found.refused("zoo-evil").unwrap().reason, Reason::NotAllowed { .. }));
+}
+
+#[test]
+fn folders_further_up_count_too() {
+    let mut p = places();
+    let file = write(&p.root.join("open/sticky/path1"), "zoo-a", &plugin("zoo-a", &[]));
+    p.options.path = vec![p.root.join("open/sticky/path1")];
+    let set = |path: &str, mode| {
+        fs::set_permissions(p.root.join(path), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    // Anybody may put another folder in the place of one in `open`, but not in a sticky folder.
+    for (mode, taken) in [(0o777, false), (0o1777, true), (0o755, true)] {
+        set("open", mode);
+        let found = discover(&p.options);
+        assert_eq!(found.plugins.len() == 1, taken, "{mode:o}");
+        if !taken {
+            let reason = &found.refused[0].reason;
+            assert!(matches!(reason, Reason::WritableByOthers { path } if *path == p.root.join("open")));
+            assert_eq!(found.refused[0].path, file);
+        }
+    }
 }
 
 #[test]

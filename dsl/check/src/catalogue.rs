@@ -24,6 +24,8 @@ pub struct Refused {
     pub name: String,
     /// Its file.
     pub path: String,
+    /// Its components' names, where the file tells.
+    pub components: Vec<String>,
     /// Why, one line.
     pub reason: String,
     /// The facts of both sides, and what to do.

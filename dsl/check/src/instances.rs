@@ -57,6 +57,20 @@ impl<'d> ArmChecker<'d> {
         if let Some((_, component)) = self.catalogue.component(&name) {
             return Some(component);
         }
+        if let Some(refused) = self.catalogue.refused.iter().find(|r| r.components.contains(&name)) {
+            // Where the recipe says that it uses the plugin, it has been told.
+            if !self.definitions.plugins.iter().any(|used| used.plugin.value == refused.name) {
+                self.error(
+                    Diagnostic::error(
+                        codes::PLUGIN_REFUSED,
+                        format!("plugin `{}` cannot be loaded: {}", refused.name, refused.reason),
+                    )
+                    .primary(path.span, format!("it has `{name}`; found {}", refused.path))
+                    .help(refused.help.clone()),
+                );
+            }
+            return None;
+        }
         let what = wanted.map_or("component", BindingKind::keyword);
         let names = self.catalogue.names();
         let mut diagnostic = Diagnostic::error(codes::UNKNOWN_COMPONENT, format!("no component `{name}`"));

@@ -32,6 +32,7 @@ fn catalogue() -> Catalogue {
         refused: vec![Refused {
             name: "zoo-electra".to_owned(),
             path: "plugins/libzoo_electra.so".to_owned(),
+            components: vec!["electra.loss".to_owned()],
             reason: "it was built for libtorch 2.10.0, and this zoo has 2.11.0".to_owned(),
             help: "rebuild it with this zoo's libtorch: `cargo build --release -p zoo-electra`".to_owned(),
         }],

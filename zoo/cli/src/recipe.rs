@@ -171,6 +171,7 @@ pub(crate) fn catalogue(found: &zoo_discovery::Catalogue) -> Catalogue {
                 zoo_check::Refused {
                     name: refused.name.clone(),
                     path: refused.path.display().to_string(),
+                    components: refused.components.clone(),
                     reason: refused.reason.to_string(),
                     help: help.join("\n"),
                 }

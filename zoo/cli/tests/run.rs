@@ -107,6 +107,38 @@ fn resuming_goes_to_the_runner() {
     assert_eq!(words(&place)[..4], ["resume", "runs/toy-mini-1", "--seeds", "5"]);
 }
 
+/// A run's folder may come from someone else.
+#[test]
+fn a_run_that_goes_on_loads_only_what_is_trusted() {
+    let place = Place::new();
+    runner(&place, "exit 3");
+    let file = "recipes/plugins/libzoo_toy.so";
+    assert_eq!(place.zoo(&["run", "recipes/toy.mlm", "--out", "one"]).code, 3);
+    fs::copy(place.path("given"), place.path("one/experiment.json")).unwrap();
+    fs::remove_file(place.path("words")).unwrap();
+    let goes_on = |options: &[&str]| place.zoo(&[&["run", "--resume", "one"], options].concat());
+    // As it was allowed once, for the recipe.
+    let answer = goes_on(&[]);
+    assert!(answer.code == 3 && answer.err.contains("plugin `zoo-toy` is loaded from"), "{}", answer.all());
+    fs::remove_file(place.path("words")).unwrap();
+
+    place.zoo(&["plugin", "allow", "--forget", file]);
+    let answer = goes_on(&[]);
+    assert_eq!(answer.code, 2, "{}", answer.all());
+    for part in ["the run wants plugin `zoo-toy` from", "BLAKE3", "zoo run --resume one --plugin"] {
+        assert!(answer.err.contains(part), "{part}: {}", answer.err);
+    }
+    assert!(!place.path("words").exists(), "nothing was started");
+    assert_eq!(goes_on(&["--plugin", file]).code, 3);
+
+    // Another file under the path that was allowed.
+    place.allow("zoo-toy");
+    let mut bytes = fs::read(place.path(file)).unwrap();
+    bytes.extend([0; 8]);
+    fs::write(place.path(file), bytes).unwrap();
+    assert_eq!(goes_on(&[]).code, 2);
+}
+
 #[test]
 fn without_a_runner_it_is_said() {
     let place = Place::new();

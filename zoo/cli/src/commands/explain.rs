@@ -11,7 +11,7 @@ use std::fmt::Write;
 use std::path::Path;
 use zoo_diagnostics::codes::{self, Explanation};
 use zoo_diagnostics::similar;
-use zoo_discovery::{Catalogue, PluginFile};
+use zoo_discovery::{Catalogue, PluginFile, Refused};
 use zoo_record::Exit;
 use zoo_schema::Component;
 use zoo_schema::kinds::{self, KINDS, Kind};
@@ -57,7 +57,7 @@ pub(crate) fn run(command: &Explain, arguments: &Arguments, terminal: &mut Termi
         (Subject::Component(_, component), true) => format!("{}\n", serde_json::to_string_pretty(component)?),
         (Subject::Plugin(plugin), false) => plugin_page(plugin, width),
         (Subject::Plugin(plugin), true) => {
-            format!("{:#}\n", json!({ "build": plugin.build, "components": plugin.components }))
+            format!("{:#}\n", plugin_json(plugin))
         }
         (Subject::Kinds(kinds), false) => {
             let pages: Vec<String> = kinds.iter().map(|kind| kind_page(kind, &catalogue, width)).collect();
@@ -122,6 +122,11 @@ pub(crate) fn find<'a>(text: &str, catalogue: &'a Catalogue) -> Result<Subject<'
         catalogue.components().filter(|(_, component)| component.name.rsplit('.').next() == Some(text));
     if let (Some((plugin, component)), None) = (short.next(), short.next()) {
         return Ok(Subject::Component(plugin, component));
+    }
+    let has = |refused: &&Refused| refused.components.iter().any(|name| name == text);
+    if let Some(refused) = catalogue.refused.iter().find(has) {
+        let wrong = Wrong::new(format!("`{text}` is out of reach: {refused}"));
+        return Err(refused.help().into_iter().fold(wrong, Wrong::help).into());
     }
     if let Some(refused) = catalogue.refused(text).or_else(|| catalogue.refused(&full_name)) {
         let wrong = Wrong::new(refused.to_string());
@@ -196,6 +201,16 @@ fn summaries<'a>(components: impl Iterator<Item = &'a Component>, width: usize) 
     table(&rows, width, NAME)
 }
 
+fn plugin_json(plugin: &PluginFile) -> serde_json::Value {
+    json!({
+        "path": plugin.path,
+        "found_in": plugin.source.description(),
+        "build": plugin.build,
+        "blake3": plugin.hash().ok(),
+        "components": plugin.components,
+    })
+}
+
 fn plugin_page(plugin: &PluginFile, width: usize) -> String {
     let build = &plugin.build;
     let mut text = format!("{} {}\n\n", styled(HEADING, &build.name), build.version);
@@ -207,6 +222,7 @@ fn plugin_page(plugin: &PluginFile, width: usize) -> String {
     facts.extend(build.libtorch.iter().map(|version| ("libtorch", version.clone())));
     facts.push(("built by", build.compiler.clone()));
     facts.push(("target", build.target.clone()));
+    facts.extend(plugin.hash().ok().map(|hash| ("BLAKE3", hash.to_owned())));
     let rows: Vec<Vec<String>> =
         facts.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
     text.push_str(&table(&rows, width, FAINT));

@@ -48,6 +48,10 @@ fn list(recipe: Option<&Path>, json: bool, arguments: &Arguments, terminal: &mut
                     "name": plugin.build.name,
                     "version": plugin.build.version,
                     "path": plugin.path,
+                    "found_in": plugin.source.description(),
+                    "abi": plugin.build.abi,
+                    "libtorch": plugin.build.libtorch,
+                    "blake3": plugin.hash().ok(),
                     "components": names,
                 })
             })
@@ -58,7 +62,11 @@ fn list(recipe: Option<&Path>, json: bool, arguments: &Arguments, terminal: &mut
     }
     let mut text = String::new();
     for plugin in &catalogue.plugins {
-        let facts = format!("{}, {}", plugin.source.description(), plugin.path.display());
+        let mut facts = format!("ABI {}", plugin.build.abi);
+        if let Some(libtorch) = &plugin.build.libtorch {
+            let _ = write!(facts, ", libtorch {libtorch}");
+        }
+        let _ = write!(facts, ", {}, {}", plugin.source.description(), plugin.path.display());
         let _ = writeln!(
             text,
             "{} {}  {}",
@@ -79,6 +87,9 @@ fn list(recipe: Option<&Path>, json: bool, arguments: &Arguments, terminal: &mut
     }
     for refused in &catalogue.refused {
         let _ = writeln!(text, "{}: {refused}", styled(BAD, "refused"));
+        if let Some(help) = refused.help() {
+            let _ = writeln!(text, "  help: {help}");
+        }
     }
     terminal.print(&text)?;
     Ok(Exit::Success)
@@ -90,6 +101,7 @@ fn refused_json(refused: &Refused) -> Value {
         "path": refused.path,
         "found_in": refused.source.description(),
         "build": refused.build,
+        "components": refused.components,
         "reason": refused.reason.to_string(),
         "notes": refused.notes(),
         "help": refused.help(),
@@ -147,10 +159,12 @@ fn doctor_text(options: &Options, catalogue: &Catalogue, width: usize) -> String
     let _ = writeln!(text, "{}", styled(HEADING, "Searched, in this order"));
     for folder in &catalogue.searched {
         let found = catalogue.plugins.iter().filter(|p| p.path.parent() == Some(folder)).count();
-        let state = match (folder.is_dir(), found) {
-            (false, _) => styled(FAINT, "not there"),
-            (true, 0) => styled(FAINT, "no plugin"),
-            (true, count) => counted(count, "plugin"),
+        let refused = catalogue.refused.iter().filter(|r| r.path.parent() == Some(folder)).count();
+        let state = match (folder.is_dir(), found, refused) {
+            (false, ..) => styled(FAINT, "not there"),
+            (true, 0, 0) => styled(FAINT, "no plugin"),
+            (true, count, 0) => counted(count, "plugin"),
+            (true, count, refused) => format!("{}, {refused} refused", counted(count, "plugin")),
         };
         let _ = writeln!(text, "  {}  {state}", folder.display());
     }
@@ -165,6 +179,9 @@ fn doctor_text(options: &Options, catalogue: &Catalogue, width: usize) -> String
             vec!["found in".to_owned(), refused.source.description().to_owned()],
             vec!["reason".to_owned(), refused.reason.to_string()],
         ];
+        if !refused.components.is_empty() {
+            rows.push(vec!["components".to_owned(), refused.components.join(", ")]);
+        }
         rows.extend(refused.notes().into_iter().map(|note| vec!["facts".to_owned(), note]));
         rows.extend(refused.help().map(|help| vec!["help".to_owned(), help]));
         text.push_str(&table(&rows, width, FAINT));

@@ -11,6 +11,7 @@ use std::io::{Seek, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use zoo_discovery::{Allowed, Verdict};
 use zoo_record::{Exit, RunDir, file_name};
 use zoo_schema::experiment::Experiment;
 
@@ -21,6 +22,7 @@ pub(crate) fn run(command: &Run, arguments: &Arguments, terminal: &mut Terminal)
                 .help("name the folder that `zoo run` has written, `runs/electra-mini-1` for example")
                 .into());
         }
+        trusted(run_dir, arguments, terminal)?;
         let mut words: Vec<OsString> = vec!["resume".into(), run_dir.into()];
         option(&mut words, "--seeds", command.seeds);
         words.extend(command.allow_changed_plugins.then(|| "--allow-changed-plugins".into()));
@@ -83,6 +85,58 @@ fn checked(
         used.path = plugin.path.canonicalize().unwrap_or_else(|_| plugin.path.clone()).display().to_string();
     }
     Ok(Some(experiment))
+}
+
+/// Holds the plugins of a run that goes on against what the user trusts: the run's folder may have come
+/// from someone else, and says itself which files it wants loaded.
+fn trusted(run_dir: &Path, arguments: &Arguments, terminal: &mut Terminal) -> Result<()> {
+    let file = RunDir::new(run_dir).experiment();
+    let text = std::fs::read(&file)
+        .map_err(|error| anyhow!("`{}` cannot be read: {}", file.display(), system(&error)))?;
+    // A file that is none is the runner's to tell.
+    let Ok(experiment) = serde_json::from_slice::<Experiment>(&text) else { return Ok(()) };
+    let options = plugin_options(arguments, None);
+    let found = zoo_discovery::discover(&options);
+    let mut allowed = None;
+    for used in &experiment.plugins {
+        let path = Path::new(&used.path);
+        // What is gone is the runner's to tell, too.
+        let Ok(real) = path.canonicalize() else { continue };
+        let known = found.plugins.iter().find(|p| p.path.canonicalize().is_ok_and(|p| p == real));
+        let source = match known {
+            Some(plugin) if plugin.source == zoo_discovery::Source::Program => continue,
+            Some(plugin) => plugin.source.description(),
+            None => {
+                let hash = zoo_discovery::Hashes::new(options.cache.as_deref())
+                    .of(&real)
+                    .map_err(|error| anyhow!("`{}` cannot be read: {}", used.path, system(&error)))?;
+                let list = match &mut allowed {
+                    Some(list) => list,
+                    none => none.insert(
+                        Allowed::read(options.allowed.as_deref())
+                            .context("the list of allowed plugins cannot be read")?,
+                    ),
+                };
+                if list.verdict(&real, &hash) != Verdict::Allowed {
+                    let run_dir = run_dir.display();
+                    return Err(Wrong::new(format!(
+                        "the run wants plugin `{}` from {}, which is in none of the places for plugins; its BLAKE3 \
+                         is {hash}",
+                        used.name, used.path
+                    ))
+                    .help(format!(
+                        "a plugin is a program that can do whatever you can; if you trust it, name it: \
+                         zoo run --resume {run_dir} --plugin {}",
+                        used.path
+                    ))
+                    .into());
+                }
+                "allowed"
+            }
+        };
+        terminal.note(&format!("plugin `{}` is loaded from {} ({source})", used.name, real.display()));
+    }
+    Ok(())
 }
 
 /// A folder of its own for the run.
