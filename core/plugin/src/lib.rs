@@ -43,6 +43,17 @@
 //!     }
 //! }
 //! ```
+//!
+//! | you want | look at |
+//! | --- | --- |
+//! | parameters, ports, effects, sites, costs of a component | [`component`](macro@component) |
+//! | what a component does | [`Component`] |
+//! | trained parameters, adapters' sites, streams of random numbers | [`Build`], [`Call`] |
+//! | tables, texts and repeated ports | [`Columns`], [`Texts`], [`Inputs`], [`Port`] |
+//! | layers whose parameters zoo owns | [`Linear`], [`LayerNorm`], [`Embedding`], [`dropout`] |
+//! | errors that point at a parameter or port | [`Error`] |
+
+#![deny(missing_docs)]
 
 pub mod boundary;
 mod component;
