@@ -1,6 +1,7 @@
 //! A text model with its parameters, and one forward pass through it.
 
 use crate::blocks::buckets::Buckets;
+use crate::blocks::convolution::Convolution;
 use crate::blocks::disentangled::RelationsTable;
 use crate::blocks::embeddings::{Embeddings, TextInputs};
 use crate::blocks::layer::Layer;
@@ -19,6 +20,7 @@ pub struct Stack {
     embeddings: Embeddings,
     relations: Option<RelationsTable>,
     buckets: Option<Buckets>,
+    convolution: Option<Convolution>,
     layers: Vec<Layer>,
     final_norm: Option<Norm>,
 }
@@ -77,6 +79,10 @@ impl Stack {
             None => None,
         };
         let buckets = s.buckets.map(|inner| Buckets::new(cx, prefix, inner)).transpose()?;
+        let convolution = match s.convolution {
+            Some((path, inner)) => Some(Convolution::new(cx, &format!("{prefix}{path}"), s.hidden, inner)?),
+            None => None,
+        };
         let layers = s
             .layers
             .iter()
@@ -97,6 +103,7 @@ impl Stack {
             embeddings,
             relations,
             buckets,
+            convolution,
             layers,
             final_norm,
         })
@@ -160,7 +167,8 @@ impl Stack {
         let rotations = self.specification.rotary.iter();
         let mut pass = Pass {
             cx,
-            masks: Masks::new(x.attention_mask, length, total, (hidden.kind(), device))?,
+            masks: Masks::new(x.attention_mask, length, total, (hidden.kind(), device))?
+                .with_blind_padding(self.specification.padding_is_blind),
             rotations: rotations
                 .map(|r| r.rotation(&positions, total, hidden.kind()))
                 .collect::<Result<_>>()?,
@@ -174,11 +182,17 @@ impl Stack {
             kept: request.cache.then(Cache::default),
         };
         let mut states = Vec::new();
-        for layer in &self.layers {
+        for (i, layer) in self.layers.iter().enumerate() {
             if request.states {
                 states.push(hidden.shallow_clone());
             }
-            hidden = layer.forward(&hidden, &mut pass)?;
+            let after = layer.forward(&hidden, &mut pass)?;
+            hidden = match &self.convolution {
+                Some(convolution) if i == 0 => {
+                    convolution.forward(&hidden, &after, pass.masks.tokens(), cx)?
+                }
+                _ => after,
+            };
         }
         if let Some(norm) = &self.final_norm {
             hidden = norm.forward(&hidden)?;

@@ -2,6 +2,7 @@
 
 use crate::blocks::attention::AttentionSpecification;
 use crate::blocks::buckets::BucketsSpecification;
+use crate::blocks::convolution::ConvolutionSpecification;
 use crate::blocks::disentangled::RelationsSpecification;
 use crate::blocks::embeddings::EmbeddingsSpecification;
 use crate::blocks::heads::{ClassesSpecification, TransformSpecification, VocabularySpecification};
@@ -33,6 +34,10 @@ pub struct Specification {
     pub relations: Option<(&'static str, RelationsSpecification)>,
     /// A table of scores by distance, which all layers share.
     pub buckets: Option<BucketsSpecification>,
+    /// A convolution beside the first layer, below that path.
+    pub convolution: Option<(&'static str, ConvolutionSpecification)>,
+    /// Whether padding sees nobody, as in DeBERTa; else it sees tokens like everybody.
+    pub padding_is_blind: bool,
     /// Dropout of the last states.
     pub final_dropout: f64,
     /// What the names of sites begin with: `encoder.` in a model that has a decoder, too.

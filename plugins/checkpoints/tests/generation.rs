@@ -54,7 +54,7 @@ fn same(name: &str) {
             assert_eq!(text.tokens, alone[0].tokens, "{name}, {beams} beams");
         }
         // A token that ends texts ends them.
-        let end = together[1].tokens[uneven[1].len() + 2];
+        let end = together[1].tokens[together[1].prompt + 2];
         let options = Options { ends: vec![end], ..options };
         for text in generate(&model, &uneven, &options, true) {
             let first = text.tokens.iter().skip(1).position(|t| *t == end);
@@ -75,7 +75,7 @@ macro_rules! folders {
     )*};
 }
 
-folders! { gpt2_clm llama_clm mistral_clm qwen2_clm qwen3_clm gemma2_clm phi_clm }
+folders! { t5_seq2seq bart_seq2seq gpt2_clm llama_clm mistral_clm qwen2_clm qwen3_clm gemma2_clm phi_clm }
 
 /// Penalties, beams of several lengths, texts that end: `golden/options.py` wrote what transformers
 /// gives, for prompts of different lengths in one batch.

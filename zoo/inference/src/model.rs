@@ -2,6 +2,7 @@
 
 use crate::{Error, Result};
 use serde_json::{Map, Value as Json, json};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tch::Device;
@@ -47,6 +48,15 @@ impl Head {
         ENDS.iter().find(|(end, _)| class.ends_with(end)).map(|(_, head)| *head)
     }
 
+    /// The head of the class that wrote a checkpoint folder; none where it is unknown.
+    ///
+    /// # Errors
+    /// A `config.json` that cannot be read.
+    pub fn of_folder(folder: &Path) -> Result<Option<Self>> {
+        let config: Map<String, Json> = read_json(&folder.join("config.json"))?;
+        Ok(config.get("architectures").and_then(|a| a.get(0)).and_then(Json::as_str).and_then(Self::of_class))
+    }
+
     /// The component's name.
     pub fn component(self) -> &'static str {
         match self {
@@ -73,6 +83,8 @@ pub struct Model {
     _stages: tempfile::TempDir,
 }
 
+/// Longest header of a safetensors file that is read, in bytes.
+const HEADER: u64 = 100 << 20;
 /// Longest JSON file that is read, in bytes.
 const LONGEST: u64 = 16 << 20;
 
@@ -84,6 +96,30 @@ pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T
         .and_then(|f| std::io::Read::read_to_string(&mut std::io::Read::take(f, LONGEST), &mut text))
         .map_err(|e| fail(e.to_string()))?;
     serde_json::from_str(&text).map_err(|e| fail(e.to_string()))
+}
+
+/// Names of the tensors in a folder, as far as its files say them.
+fn names(folder: &Path) -> Result<Vec<String>> {
+    let keys = |map: Map<String, Json>| map.into_iter().map(|(name, _)| name).collect();
+    let index = folder.join("model.safetensors.index.json");
+    if index.exists() {
+        let index: Map<String, Json> = read_json(&index)?;
+        return Ok(index.get("weight_map").and_then(Json::as_object).cloned().map(keys).unwrap_or_default());
+    }
+    let path = folder.join("model.safetensors");
+    let fail = |reason: String| Error::File { path: path.display().to_string(), reason };
+    let mut file = match std::fs::File::open(&path) {
+        Ok(file) => file,
+        // What is missing is said where weights are loaded.
+        Err(_) => return Ok(Vec::new()),
+    };
+    let mut size = [0_u8; 8];
+    file.read_exact(&mut size).map_err(|e| fail(e.to_string()))?;
+    let mut header = Vec::new();
+    file.take(u64::from_le_bytes(size).min(HEADER))
+        .read_to_end(&mut header)
+        .map_err(|e| fail(e.to_string()))?;
+    Ok(serde_json::from_slice(&header).map(keys).unwrap_or_default())
 }
 
 impl Model {
@@ -116,6 +152,9 @@ impl Model {
         let place = folder.display().to_string();
         let mut parameters = Map::new();
         parameters.insert("config".to_owned(), json!(folder.join("config.json").display().to_string()));
+        if head == Head::Encoder && names(folder)?.iter().any(|name| name.ends_with("pooler.dense.weight")) {
+            parameters.insert("pooler".to_owned(), json!(true));
+        }
         let created = world.create(&Instance {
             name: "model".to_owned(),
             component: head.component().to_owned(),

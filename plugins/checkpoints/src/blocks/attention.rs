@@ -270,17 +270,10 @@ impl Attention {
         if let Some(cap) = s.soft_cap {
             scores = scores.f_div_scalar(cap)?.f_tanh()?.f_mul_scalar(cap)?;
         }
-        let added = match (&pass.relations, pass.masks.tokens()) {
-            // DeBERTa also hides everything from padding.
-            (Some(_), Some(tokens)) => {
-                let column = tokens.f_unsqueeze(1)?.f_unsqueeze(-1)?;
-                Some(pass.masks.added(&pass.masks.pairs(s.reach)?.f_logical_and(&column)?)?)
-            }
-            _ => match pass.masks.get(s.reach)? {
-                Masking::All => None,
-                Masking::Causal => Some(pass.masks.added(&pass.masks.pairs(s.reach)?)?),
-                Masking::Added(mask) => Some(mask),
-            },
+        let added = match pass.masks.get(s.reach)? {
+            Masking::All => None,
+            Masking::Causal => Some(pass.masks.added(&pass.masks.pairs(s.reach)?)?),
+            Masking::Added(mask) => Some(mask),
         };
         if let Some(added) = added {
             scores = scores.f_add(&added)?;

@@ -146,8 +146,8 @@ impl Disentangled {
             wanted.then(|| Projection::new(cx, &name, attention.hidden, size, style)).transpose()
         };
         let own = !specification.shared;
-        let key = map(own && specification.content_to_position, "self.pos_key_proj")?;
-        let query = map(own && specification.position_to_content, "self.pos_query_proj")?;
+        let key = map(own && specification.content_to_position, "attention.self.pos_key_proj")?;
+        let query = map(own && specification.position_to_content, "attention.self.pos_query_proj")?;
         Ok(Self {
             specification,
             heads: attention.heads,

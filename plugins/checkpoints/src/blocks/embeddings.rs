@@ -33,6 +33,8 @@ pub struct EmbeddingsSpecification {
     pub words: &'static str,
     /// Number of token ids.
     pub vocabulary: i64,
+    /// The token whose vector is not trained where it is read.
+    pub padding: Option<i64>,
     /// Size of the vectors.
     pub size: i64,
     /// Positions.
@@ -77,6 +79,13 @@ pub struct TextInputs<'t> {
     pub segments: Option<&'t Tensor>,
     /// Position of each token, [B, T].
     pub positions: Option<&'t Tensor>,
+}
+
+/// Ids [...] to vectors [..., size]; that of `padding` is not trained.
+fn look_up(table: &Embedding, ids: &Tensor, padding: Option<i64>) -> Result<Tensor> {
+    let rows = table.weight.size2()?.0;
+    let padding = padding.filter(|id| (0..rows).contains(id)).unwrap_or(-1);
+    Ok(Tensor::f_embedding(&table.weight, ids, padding, false, false)?)
 }
 
 impl Embeddings {
@@ -146,7 +155,7 @@ impl Embeddings {
         cx: &Call<'_>,
     ) -> Result<Tensor> {
         let s = &self.specification;
-        let mut y = self.words.forward(x.ids)?;
+        let mut y = look_up(&self.words, x.ids, s.padding)?;
         if s.scale != 1.0 {
             y = y.f_mul_scalar(s.scale)?;
         }
@@ -160,7 +169,7 @@ impl Embeddings {
                     .help("shorten texts, e.g. by the tokenizer's `maximum_length`")
                     .at("in.ids"));
             }
-            y = y.f_add(&table.forward(&self.places(x, positions)?)?)?;
+            y = y.f_add(&look_up(table, &self.places(x, positions)?, places.after_padding)?)?;
         }
         if let Some(table) = &self.segments {
             y = match x.segments {

@@ -43,6 +43,7 @@ pub struct Masks {
     keys: i64,
     device: Device,
     kind: Kind,
+    blind_padding: bool,
     made: Vec<(Reach, Masking)>,
 }
 
@@ -73,7 +74,14 @@ impl Masks {
                 keep = Some(tokens);
             }
         }
-        Ok(Self { keep, queries, keys, device, kind, made: Vec::new() })
+        Ok(Self { keep, queries, keys, device, kind, blind_padding: false, made: Vec::new() })
+    }
+
+    /// The same where padding sees nobody, which needs queries and keys to be the same tokens.
+    #[must_use]
+    pub fn with_blind_padding(mut self, blind: bool) -> Self {
+        self.blind_padding = blind && self.queries == self.keys;
+        self
     }
 
     /// True for tokens, [B, S]; none where all are.
@@ -114,7 +122,7 @@ impl Masks {
             match (&self.keep, causal) {
                 (None, false) => return Ok(Masking::All),
                 (None, true) if self.queries == self.keys => return Ok(Masking::Causal),
-                (Some(keep), false) => {
+                (Some(keep), false) if !self.blind_padding => {
                     return Ok(Masking::Added(self.added(&keep.f_unsqueeze(1)?.f_unsqueeze(1)?)?));
                 }
                 _ => {}
@@ -152,7 +160,11 @@ impl Masks {
         }
         let seen = seen.f_unsqueeze(0)?.f_unsqueeze(0)?;
         match &self.keep {
-            Some(keep) => Ok(seen.f_logical_and(&keep.f_unsqueeze(1)?.f_unsqueeze(1)?)?),
+            Some(keep) => {
+                let row = keep.f_unsqueeze(1)?.f_unsqueeze(1)?;
+                let seen = seen.f_logical_and(&row)?;
+                Ok(if self.blind_padding { seen.f_logical_and(&row.f_transpose(-2, -1)?)? } else { seen })
+            }
             None => Ok(seen),
         }
     }

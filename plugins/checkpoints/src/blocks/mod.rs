@@ -4,6 +4,7 @@
 pub mod activation;
 pub mod attention;
 pub mod buckets;
+pub mod convolution;
 pub mod disentangled;
 pub mod embeddings;
 pub mod feed_forward;

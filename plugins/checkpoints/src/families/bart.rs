@@ -87,7 +87,7 @@ fn half(config: &Config, names: &Names, decoder: bool) -> Result<Specification> 
     }
     (base.layer_path, base.sites) = (names.path, names.sites);
     let embeddings = &mut base.embeddings;
-    embeddings.words = "shared";
+    (embeddings.words, embeddings.padding) = ("shared", Some(config.whole_or("pad_token_id", 1)?));
     // The table has two rows that no position uses.
     let count = config.size("max_position_embeddings")? + 2;
     embeddings.positions =

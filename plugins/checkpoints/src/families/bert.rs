@@ -104,6 +104,7 @@ pub(super) fn base(config: &Config, family: &'static str, prefix: &'static str) 
         embeddings: EmbeddingsSpecification {
             words: "embeddings.word_embeddings",
             vocabulary,
+            padding: Some(config.whole_or("pad_token_id", 0)?),
             size: hidden,
             positions: Some(PositionTable {
                 name: "embeddings.position_embeddings",
@@ -126,6 +127,8 @@ pub(super) fn base(config: &Config, family: &'static str, prefix: &'static str) 
         rotary: Vec::new(),
         relations: None,
         buckets: None,
+        convolution: None,
+        padding_is_blind: false,
         final_dropout: 0.0,
         sites: "",
         deviation: style.deviation,
@@ -137,14 +140,15 @@ pub(super) fn base(config: &Config, family: &'static str, prefix: &'static str) 
     })
 }
 
-/// Names of a head over the vocabulary: dense layer, norm, output weights, bias.
+/// Names of a head over the vocabulary: dense layer, norm, output weights, bias where these are tied, bias
+/// where not.
 pub(super) fn vocabulary(
     config: &Config,
     base: &Specification,
     activation: Activation,
-    names: [&'static str; 4],
+    names: [&'static str; 5],
 ) -> Result<Option<(VocabularySpecification, Direction)>> {
-    let [dense, norm_name, untied, bias] = names;
+    let [dense, norm_name, untied, bias, untied_bias] = names;
     let transform = TransformSpecification {
         dense,
         size: base.embeddings.size,
@@ -156,7 +160,7 @@ pub(super) fn vocabulary(
     let head = VocabularySpecification {
         transform: Some(transform),
         untied: (!tied).then_some(untied),
-        bias: Some(bias),
+        bias: Some(if tied { bias } else { untied_bias }),
         fixed_bias: None,
         scale: 1.0,
         soft_cap: None,
@@ -171,12 +175,16 @@ pub(super) fn bert(config: &Config) -> Result<Specification> {
     Ok(base)
 }
 
-pub(super) const BERT_NAMES: [&str; 4] = [
+pub(super) const BERT_NAMES: [&str; 5] = [
     "cls.predictions.transform.dense",
     "cls.predictions.transform.LayerNorm",
     "cls.predictions.decoder",
     "cls.predictions.bias",
+    "cls.predictions.decoder.bias",
 ];
+
+pub(super) const ROBERTA_NAMES: [&str; 5] =
+    ["lm_head.dense", "lm_head.layer_norm", "lm_head.decoder", "lm_head.bias", "lm_head.decoder.bias"];
 
 pub(super) fn base_activation(config: &Config) -> Result<Activation> {
     Activation::named(config.text_or("hidden_act", "gelu")?)
@@ -195,11 +203,12 @@ pub(super) fn own_classes(base: &mut Specification, activation: Activation) {
 
 pub(super) fn roberta(config: &Config) -> Result<Specification> {
     let mut base = base(config, "roberta", "roberta.")?;
+    let padding = Some(config.whole_or("pad_token_id", 1)?);
+    base.embeddings.padding = padding;
     if let Some(positions) = &mut base.embeddings.positions {
-        positions.after_padding = Some(config.whole_or("pad_token_id", 1)?);
+        positions.after_padding = padding;
     }
-    let names = ["lm_head.dense", "lm_head.layer_norm", "lm_head.decoder", "lm_head.bias"];
-    base.vocabulary = vocabulary(config, &base, Activation::Gelu, names)?;
+    base.vocabulary = vocabulary(config, &base, Activation::Gelu, ROBERTA_NAMES)?;
     own_classes(&mut base, Activation::Tanh);
     Ok(base)
 }
@@ -215,6 +224,7 @@ pub(super) fn electra(config: &Config) -> Result<Specification> {
         "generator_predictions.dense",
         "generator_predictions.LayerNorm",
         "generator_lm_head",
+        "generator_lm_head.bias",
         "generator_lm_head.bias",
     ];
     base.vocabulary = vocabulary(config, &base, Activation::Gelu, names)?;

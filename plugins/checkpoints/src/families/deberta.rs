@@ -3,16 +3,14 @@
 use super::{bert, style};
 use crate::blocks::activation::Activation;
 use crate::blocks::attention::Inputs;
+use crate::blocks::convolution::ConvolutionSpecification;
 use crate::blocks::disentangled::{DisentangledSpecification, RelationsSpecification};
 use crate::config::Config;
 use crate::specification::Specification;
-use zoo_plugin::{Error, Result};
+use zoo_plugin::Result;
 
 pub(super) fn read(config: &Config) -> Result<Specification> {
     let mut base = bert::base(config, "deberta-v2", "deberta.")?;
-    if config.whole_or("conv_kernel_size", 0)? > 0 {
-        return Err(Error::new("the convolution of DeBERTa v2's largest models is not built").at("config"));
-    }
     let mut norm = bert::norm(config)?;
     norm.epsilon = config.real_or("layer_norm_eps", 1e-7)?;
     let maps = style(config)?;
@@ -82,6 +80,7 @@ pub(super) fn read(config: &Config) -> Result<Specification> {
             "lm_predictions.lm_head.LayerNorm",
             "",
             "lm_predictions.lm_head.bias",
+            "lm_predictions.lm_head.bias",
         ]
     };
     let activation = bert::base_activation(config)?;
@@ -95,6 +94,18 @@ pub(super) fn read(config: &Config) -> Result<Specification> {
         }
     }
     base.pooler = None;
+    base.padding_is_blind = true;
+    if config.whole_or("conv_kernel_size", 0)? > 0 {
+        let convolution = ConvolutionSpecification {
+            width: config.size("conv_kernel_size")?,
+            groups: config.size_or("conv_groups", 1)?,
+            activation: Activation::named(config.text_or("conv_act", "tanh")?)?,
+            norm,
+            dropout: config.rate_or("hidden_dropout_prob", 0.1)?,
+            deviation: base.deviation,
+        };
+        base.convolution = Some(("encoder.conv", convolution));
+    }
     let dropout = config.rate_or("cls_dropout", config.rate_or("hidden_dropout_prob", 0.1)?)?;
     if let Some(classes) = &mut base.sequence {
         classes.dropout = dropout;

@@ -30,6 +30,7 @@ pub(super) fn read(config: &Config) -> Result<Specification> {
             return Err(Error::new(text).at("config"));
         }
     }
+    base.embeddings.padding = Some(padding);
     base.embeddings.segments = None;
     let before = config.flag_or("emb_layer_norm_before", false)?;
     base.embeddings.norm = before.then_some(("embeddings.layer_norm", norm));
@@ -46,8 +47,11 @@ pub(super) fn read(config: &Config) -> Result<Specification> {
         layer.feed_forward.activation = Activation::Gelu;
     }
     base.final_norm = Some(("encoder.emb_layer_norm_after", norm));
-    let names = ["lm_head.dense", "lm_head.layer_norm", "lm_head.decoder", "lm_head.bias"];
-    base.vocabulary = bert::vocabulary(config, &base, Activation::Gelu, names)?;
+    base.vocabulary = bert::vocabulary(config, &base, Activation::Gelu, bert::ROBERTA_NAMES)?;
+    if let Some((head, _)) = &mut base.vocabulary {
+        // The map to the vocabulary has no bias of its own.
+        head.bias = Some("lm_head.bias");
+    }
     bert::own_classes(&mut base, Activation::Tanh);
     Ok(base)
 }

@@ -45,6 +45,7 @@ pub(super) fn read(config: &Config) -> Result<Specification> {
     }
     (base.prefix, base.layer_path, base.rotary) = ("transformer.", "h", Vec::new());
     base.final_norm = Some(("ln_f", norm));
+    base.embeddings.padding = None;
     base.embeddings.words = "wte";
     base.embeddings.positions =
         Some(PositionTable { name: "wpe", count: positions, after_padding: None, offset: 0 });

@@ -93,6 +93,7 @@ pub(super) fn base(config: &Config, family: &'static str) -> Result<Specificatio
         embeddings: EmbeddingsSpecification {
             words: "embed_tokens",
             vocabulary: config.size("vocab_size")?,
+            padding: config.get("pad_token_id").map(|_| config.whole_or("pad_token_id", 0)).transpose()?,
             size: hidden,
             positions: None,
             segments: None,
@@ -110,6 +111,8 @@ pub(super) fn base(config: &Config, family: &'static str) -> Result<Specificatio
         rotary: vec![RotarySpecification::read(config, head, 10_000.0, None)?],
         relations: None,
         buckets: None,
+        convolution: None,
+        padding_is_blind: false,
         final_dropout: 0.0,
         sites: "",
         deviation: maps.deviation,

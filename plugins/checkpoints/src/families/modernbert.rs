@@ -84,7 +84,7 @@ pub(super) fn read(config: &Config) -> Result<Specification> {
     (embeddings.words, embeddings.positions, embeddings.segments) = ("embeddings.tok_embeddings", None, None);
     embeddings.norm = Some(("embeddings.norm", norm));
     embeddings.dropout = config.rate_or("embedding_dropout", 0.0)?;
-    let names = ["head.dense", "head.norm", "decoder", "decoder.bias"];
+    let names = ["head.dense", "head.norm", "decoder", "decoder.bias", "decoder.bias"];
     let activation = Activation::named(config.text_or("classifier_activation", "gelu")?)?;
     base.vocabulary = bert::vocabulary(config, &base, activation, names)?;
     if let Some((head, _)) = &mut base.vocabulary {

@@ -113,6 +113,7 @@ fn half(config: &Config, decoder: bool) -> Result<Specification> {
     base.final_norm = base.final_norm.map(|(_, norm)| (names.1, norm));
     base.final_dropout = dropout;
     base.rotary = Vec::new();
+    base.embeddings.padding = None;
     base.embeddings.words = "shared";
     base.embeddings.dropout = dropout;
     base.embeddings.deviation = factor;

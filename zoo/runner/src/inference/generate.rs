@@ -71,7 +71,8 @@ struct Session<'a> {
 
 fn run(arguments: &GenerateArguments) -> Result<()> {
     let (registry, device, source) = open(&arguments.model, &arguments.how)?;
-    let model = Model::open(&registry, source.folder(), Some(Head::CausalLm), device)?;
+    let head = Head::of_folder(source.folder())?.filter(|head| *head == Head::Seq2Seq);
+    let model = Model::open(&registry, source.folder(), head.or(Some(Head::CausalLm)), device)?;
     let texts = Texts::open(source.folder(), model.config())?;
     let template = if arguments.chat { Some(Template::open(&texts)?) } else { None };
     let options = options(arguments, &texts)?;
@@ -121,6 +122,16 @@ fn messages(line: &str, system: Option<&str>) -> Result<Json> {
 }
 
 impl Session<'_> {
+    /// Whether prompts are read, and texts do not go on with them.
+    fn reads(&self) -> bool {
+        self.model.head() == Head::Seq2Seq
+    }
+
+    /// The tokens that new ones follow.
+    fn before<'p>(&self, prompt: &'p [i64]) -> &'p [i64] {
+        if self.reads() { &[] } else { prompt }
+    }
+
     fn prompts(&self, lines: &[String]) -> Result<Vec<Prompt>> {
         let (mut shown, mut whole) = (Vec::new(), Vec::new());
         for line in lines {
@@ -151,7 +162,7 @@ impl Session<'_> {
                 }
             }
             let room = positions.map(|count| (count as usize).saturating_sub(tokens.len()));
-            if room == Some(0) {
+            if room == Some(0) && !(self.reads() && positions == Some(tokens.len() as u64)) {
                 let mut begin: String = line.chars().take(40).collect();
                 begin.push('…');
                 bail!(
@@ -168,6 +179,7 @@ impl Session<'_> {
     /// As many new tokens as asked for, and as the model has positions.
     fn fitting(&self, prompts: &[Prompt]) -> Options {
         let longest = prompts.iter().map(|prompt| prompt.tokens.len()).max().unwrap_or(0);
+        let longest = if self.reads() { 1 } else { longest };
         let positions = self.model.config().get("max_position_embeddings").and_then(Json::as_u64);
         let room = positions.map_or(usize::MAX, |count| (count as usize).saturating_sub(longest));
         Options { new_tokens: self.options.new_tokens.min(room), ..self.options.clone() }
@@ -184,7 +196,7 @@ impl Session<'_> {
         let seeds: Vec<u64> = (self.lines..self.lines + prompts.len() as u64)
             .flat_map(|line| (0..samples).map(move |sample| seed_of(line, sample)))
             .collect();
-        if streams && let Some(prompt) = prompts.first().filter(|_| !self.arguments.chat) {
+        if streams && let Some(prompt) = prompts.first().filter(|_| !self.arguments.chat && !self.reads()) {
             write!(output.out, "{}", prompt.shown.as_str().unwrap_or_default())?;
             output.out.flush()?;
         }
@@ -194,7 +206,7 @@ impl Session<'_> {
                 return Ok(false);
             }
             let prompt = row.checked_div(if options.beams > 1 { 1 } else { options.samples });
-            let prompt = prompt.and_then(|i| tokens.get(i)).map_or(&[][..], Vec::as_slice);
+            let prompt = self.before(prompt.and_then(|i| tokens.get(i)).map_or(&[][..], Vec::as_slice));
             let text = self.texts.decode_after(prompt, new)?;
             if streams {
                 // A character of several tokens is not there before its last one.
@@ -242,9 +254,9 @@ impl Session<'_> {
     }
 
     fn print(&self, prompt: &Prompt, text: &Generated, output: &mut Output) -> Result<()> {
-        let written = self.texts.decode_after(&prompt.tokens, text.new_tokens())?;
+        let written = self.texts.decode_after(self.before(&prompt.tokens), text.new_tokens())?;
         if !output.json {
-            let before = prompt.shown.as_str().unwrap_or_default();
+            let before = if self.reads() { "" } else { prompt.shown.as_str().unwrap_or_default() };
             return Ok(writeln!(output.out, "{before}{written}")?);
         }
         let mut line = Map::new();

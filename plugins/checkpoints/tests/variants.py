@@ -1,0 +1,160 @@
+"""Writes tests/variants/: configurations that tests/golden does not have, with the numbers of transformers.
+
+Run with transformers 5.23 and torch 2.11: `python variants.py FOLDER`. Every model is tiny and random, in
+float32 on the CPU, without dropout and with eager attention, as those of tests/golden are; biases, norms and tables are moved off their trivial initial values. The
+files are as in tests/golden, but for gradients: of each one only its sum of products with a fixed
+probe, sin(1), sin(2), …, and its largest value are kept (`probe.NAME`: two numbers).
+"""
+import json
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig
+import transformers
+
+TINY = dict(vocab_size=64, hidden_size=16, num_hidden_layers=3, num_attention_heads=4, intermediate_size=24)
+TEXT = dict(TINY, max_position_embeddings=32)
+ENCODER = dict(TEXT, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+LLAMA = dict(TEXT, num_key_value_heads=2, bos_token_id=1, eos_token_id=2, pad_token_id=0)
+
+
+def rope(kind, **rest):
+    return dict(rope_type=kind, rope_theta=10000.0, **rest)
+
+
+VARIANTS = {
+    # Llama and its relatives.
+    "llama_multi_query_tied": ("LlamaForCausalLM", dict(LLAMA, num_key_value_heads=1, tie_word_embeddings=True)),
+    "llama_biases_head_size": ("LlamaForCausalLM", dict(LLAMA, attention_bias=True, mlp_bias=True, head_dim=6, hidden_act="gelu_pytorch_tanh")),
+    "llama_rope_linear": ("LlamaForCausalLM", dict(LLAMA, rope_parameters=rope("linear", factor=4.0))),
+    "llama_rope_dynamic": ("LlamaForCausalLM", dict(LLAMA, max_position_embeddings=8, rope_parameters=rope("dynamic", factor=2.0))),
+    "llama_rope_llama3": ("LlamaForCausalLM", dict(LLAMA, head_dim=16, rope_parameters=rope("llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=16))),
+    "llama_rope_yarn": ("LlamaForCausalLM", dict(LLAMA, head_dim=16, rope_parameters=rope("yarn", factor=4.0, original_max_position_embeddings=8))),
+    "llama_rope_yarn_bounds": ("LlamaForCausalLM", dict(LLAMA, head_dim=16, rope_parameters=rope("yarn", factor=4.0, original_max_position_embeddings=8, beta_fast=16.0, beta_slow=2.0, mscale=0.8, mscale_all_dim=0.5, truncate=False))),
+    "llama_rope_longrope": ("LlamaForCausalLM", dict(LLAMA, head_dim=8, original_max_position_embeddings=8, rope_parameters=rope("longrope", factor=4.0, short_factor=[1.0, 1.1, 1.2, 1.3], long_factor=[1.0, 2.0, 3.0, 4.0], original_max_position_embeddings=8))),
+    "llama_classes": ("LlamaForSequenceClassification", dict(LLAMA, num_labels=4)),
+    "llama_tokens": ("LlamaForTokenClassification", dict(LLAMA, num_labels=3)),
+    "mistral_window": ("MistralForCausalLM", dict(LLAMA, sliding_window=3, head_dim=8, hidden_act="gelu")),
+    "mistral_whole": ("MistralForCausalLM", dict(LLAMA, sliding_window=None)),
+    "qwen2_windows": ("Qwen2ForCausalLM", dict(LLAMA, use_sliding_window=True, sliding_window=4, max_window_layers=1)),
+    "qwen2_layer_types": ("Qwen2ForCausalLM", dict(LLAMA, use_sliding_window=True, sliding_window=3, layer_types=["sliding_attention", "full_attention", "sliding_attention"], tie_word_embeddings=True)),
+    "qwen3_biases": ("Qwen3ForCausalLM", dict(LLAMA, head_dim=6, attention_bias=True, use_sliding_window=True, sliding_window=4, max_window_layers=2)),
+    "gemma2_plain": ("Gemma2ForCausalLM", dict(LLAMA, head_dim=6, attn_logit_softcapping=None, final_logit_softcapping=None, query_pre_attn_scalar=9, sliding_window=4)),
+    "gemma2_layer_types": ("Gemma2ForCausalLM", dict(LLAMA, head_dim=8, attn_logit_softcapping=5.0, final_logit_softcapping=3.0, sliding_window=3, layer_types=["full_attention", "full_attention", "sliding_attention"], attention_bias=True, hidden_activation="silu")),
+    "phi_norms": ("PhiForCausalLM", dict(LLAMA, qk_layernorm=True, partial_rotary_factor=1.0, hidden_act="relu")),
+    "phi_partial": ("PhiForCausalLM", dict(LLAMA, hidden_size=32, num_key_value_heads=4, rope_parameters=dict(rope_type="default", rope_theta=10000.0, partial_rotary_factor=0.25))),
+    "gpt2_scaled": ("GPT2LMHeadModel", dict(vocab_size=64, n_embd=16, n_layer=3, n_head=2, n_positions=32, n_inner=20, scale_attn_by_inverse_layer_idx=True, activation_function="relu", tie_word_embeddings=False, reorder_and_upcast_attn=False)),
+    "gpt2_unscaled": ("GPT2LMHeadModel", dict(vocab_size=64, n_embd=16, n_layer=2, n_head=4, n_positions=32, scale_attn_weights=False, activation_function="silu")),
+    # BERT and its relatives.
+    "bert_silu_untied": ("BertForMaskedLM", dict(ENCODER, hidden_act="silu", tie_word_embeddings=False, type_vocab_size=3)),
+    "bert_decoder": ("BertLMHeadModel", dict(ENCODER, is_decoder=True, hidden_act="gelu_new")),
+    "bert_pooler": ("BertModel", dict(ENCODER, hidden_act="relu")),
+    "camembert_mlm": ("CamembertForMaskedLM", dict(ENCODER, type_vocab_size=1, pad_token_id=1)),
+    "camembert_classes": ("CamembertForSequenceClassification", dict(ENCODER, type_vocab_size=1, num_labels=3)),
+    "roberta_tokens": ("RobertaForTokenClassification", dict(ENCODER, type_vocab_size=1, num_labels=5, hidden_act="gelu_new")),
+    "electra_sizes": ("ElectraForMaskedLM", dict(ENCODER, embedding_size=8, hidden_act="relu")),
+    "electra_classes": ("ElectraForSequenceClassification", dict(ENCODER, embedding_size=16, num_labels=3)),
+    "esm_absolute": ("EsmForMaskedLM", dict(ENCODER, position_embedding_type="absolute", token_dropout=False, emb_layer_norm_before=True, pad_token_id=1, mask_token_id=5)),
+    "esm_before": ("EsmForMaskedLM", dict(ENCODER, position_embedding_type="rotary", token_dropout=True, emb_layer_norm_before=True, pad_token_id=1, mask_token_id=5)),
+    "modernbert_windows": ("ModernBertForMaskedLM", dict(TEXT, num_hidden_layers=4, global_attn_every_n_layers=2, local_attention=4, pad_token_id=0, attention_bias=True, mlp_bias=True, norm_bias=True, classifier_bias=True, hidden_activation="silu")),
+    "modernbert_mean": ("ModernBertForSequenceClassification", dict(TEXT, local_attention=6, pad_token_id=0, classifier_pooling="mean", num_labels=3, decoder_bias=False)),
+    "modernbert_tokens": ("ModernBertForTokenClassification", dict(TEXT, local_attention=6, pad_token_id=0, num_labels=3)),
+    "deberta_v3": ("DebertaV2ForMaskedLM", dict(ENCODER, relative_attention=True, position_buckets=4, norm_rel_ebd="layer_norm", share_att_key=True, pos_att_type="p2c|c2p", position_biased_input=False, type_vocab_size=0)),
+    "deberta_v2_convolution": ("DebertaV2ForMaskedLM", dict(ENCODER, relative_attention=True, position_buckets=6, max_relative_positions=12, norm_rel_ebd="layer_norm", share_att_key=True, pos_att_type="p2c|c2p", position_biased_input=False, type_vocab_size=0, conv_kernel_size=3, conv_act="gelu")),
+    "deberta_v2_own_maps": ("DebertaV2ForMaskedLM", dict(ENCODER, relative_attention=True, max_relative_positions=6, share_att_key=False, pos_att_type=["p2c"], position_biased_input=True, type_vocab_size=2)),
+    "deberta_v2_content": ("DebertaV2ForTokenClassification", dict(ENCODER, relative_attention=True, max_relative_positions=6, share_att_key=False, pos_att_type=["c2p"], position_biased_input=True, type_vocab_size=0, num_labels=3, embedding_size=8)),
+    "deberta_v2_absolute": ("DebertaV2ForSequenceClassification", dict(ENCODER, relative_attention=False, position_biased_input=True, type_vocab_size=0, num_labels=3, pooler_hidden_act="gelu")),
+    # Encoder and decoder.
+    "t5_gated": ("T5ForConditionalGeneration", dict(vocab_size=64, d_model=16, d_kv=6, d_ff=24, num_layers=2, num_decoder_layers=3, num_heads=3, feed_forward_proj="gated-gelu", relative_attention_num_buckets=8, relative_attention_max_distance=10, dropout_rate=0.0, decoder_start_token_id=0)),
+    "t5_gated_silu": ("T5ForConditionalGeneration", dict(vocab_size=64, d_model=16, d_kv=4, d_ff=24, num_layers=3, num_heads=4, feed_forward_proj="gated-silu", tie_word_embeddings=False, dropout_rate=0.0, decoder_start_token_id=0)),
+    "bart_uneven": ("BartForConditionalGeneration", dict(vocab_size=64, d_model=16, encoder_layers=1, decoder_layers=3, encoder_attention_heads=2, decoder_attention_heads=4, encoder_ffn_dim=20, decoder_ffn_dim=28, max_position_embeddings=32, scale_embedding=True, activation_function="relu", dropout=0.0)),
+}
+
+
+def inputs(config, name, generator):
+    length = 14
+    low = 6
+    ids = torch.randint(low, config.vocab_size, (2, length), generator=generator)
+    mask = torch.ones_like(ids)
+    padding = config.pad_token_id if config.pad_token_id is not None else 0
+    left = any(part in name for part in ("llama", "mistral", "qwen", "gemma", "phi", "gpt2"))
+    # Padding is on the right, where causal models have the same numbers as without.
+    ids[1, 10:], mask[1, 10:] = padding, 0
+    given = dict(input_ids=ids, attention_mask=mask)
+    if name.startswith("esm"):
+        ids[0, 3] = ids[1, 2] = config.mask_token_id
+    if not left and not getattr(config, "is_decoder", False) and getattr(config, "type_vocab_size", 0) and config.type_vocab_size > 1:
+        given["token_type_ids"] = torch.randint(0, config.type_vocab_size, ids.shape, generator=generator)
+    return given
+
+
+def labels(kind, config, given, generator):
+    ids, mask = given["input_ids"], given["attention_mask"]
+    if kind.endswith("ForSequenceClassification"):
+        return torch.randint(0, config.num_labels, (2,), generator=generator)
+    if kind.endswith("ForTokenClassification"):
+        return torch.randint(0, config.num_labels, ids.shape, generator=generator).masked_fill(mask == 0, -100)
+    if kind.endswith("ForConditionalGeneration"):
+        made = torch.randint(6, config.vocab_size, (2, 7), generator=generator)
+        made[1, 5:] = -100
+        return made
+    made = torch.randint(6, config.vocab_size, ids.shape, generator=generator)
+    if "CausalLM" in kind or "LMHead" in kind:
+        made = ids.clone()
+    return made.masked_fill(mask == 0, -100)
+
+
+def write(folder, name):
+    kind, settings = VARIANTS[name]
+    generator = torch.Generator().manual_seed(sum(map(ord, name)))
+    torch.manual_seed(sum(map(ord, name)))
+    cls = getattr(transformers, kind)
+    model = cls._from_config(cls.config_class(**settings), attn_implementation="eager").eval()
+    config = model.config
+    if hasattr(config, "pad_token_id") and kind.endswith("ForSequenceClassification") and config.pad_token_id is None:
+        config.pad_token_id = 0
+    with torch.no_grad():
+        for parameter_name, parameter in list(model.named_parameters()) + [
+            (n, b) for n, b in model.named_buffers() if n.endswith("final_logits_bias")
+        ]:
+            noise = torch.randn(parameter.shape, generator=generator)
+            parameter.add_(noise * (0.2 if parameter.dim() == 1 else 0.1))
+    given = inputs(config, name, generator)
+    tensors = {f"in.{key}": value for key, value in given.items()}
+    if kind == "BertModel":
+        out = model(**given, output_hidden_states=True)
+        probe = torch.randn(out.last_hidden_state.shape, generator=generator)
+        loss = (out.last_hidden_state * probe).sum()
+        tensors |= {"in.probe": probe, "out.last_hidden_state": out.last_hidden_state, "out.pooler_output": out.pooler_output}
+        states = out.hidden_states
+    else:
+        made = labels(kind, config, given, generator)
+        out = model(**given, labels=made, output_hidden_states=True)
+        loss = out.loss
+        tensors |= {"in.labels": made, "out.logits": out.logits}
+        states = out.encoder_hidden_states if getattr(config, "is_encoder_decoder", False) else out.hidden_states
+        if getattr(config, "is_encoder_decoder", False):
+            tensors |= {f"out.decoder_hidden_states.{i}": s for i, s in enumerate(out.decoder_hidden_states)}
+    tensors |= {f"out.hidden_states.{i}": s for i, s in enumerate(states) if i in (0, len(states) - 1)}
+    loss.backward()
+    tensors["loss"] = loss.reshape(1)
+    target = Path(folder) / name
+    model.save_pretrained(target)
+    saved = load_file(target / "model.safetensors")
+    for parameter_name, parameter in model.named_parameters(remove_duplicate=False):
+        # Of the names of tied weights, the file keeps one.
+        if parameter.grad is not None and parameter_name in saved:
+            flat = parameter.grad.double().flatten()
+            probe = torch.arange(1, flat.numel() + 1, dtype=torch.float64).sin()
+            tensors[f"probe.{parameter_name}"] = torch.stack([(flat * probe).sum(), flat.abs().max()])
+    (target / "generation_config.json").unlink(missing_ok=True)
+    save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, target / "oracle.safetensors")
+
+
+if __name__ == "__main__":
+    wanted = sys.argv[2:] or list(VARIANTS)
+    for name in wanted:
+        write(sys.argv[1], name)
+        print(name, file=sys.stderr)
