@@ -101,3 +101,55 @@ fn a_plugin_of_another_compiler_trains() {
     let recipe = line(&place, "zoo-older", &error);
     holds(&place, &recipe, &library, "zoo-older");
 }
+
+/// The lock has version and hash, and a run goes on with another file only when it is told to.
+#[test]
+#[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
+fn a_run_is_bound_to_its_plugins() {
+    let place = Place::new();
+    let library = place.path("libzoo_older.so");
+    let built = repository().join("tests/plugins/older_rust/abi-1.0-x86_64/libzoo_older.so");
+    std::fs::copy(built, &library).unwrap();
+    let ranged = |range: &str| {
+        let used = format!("use plugin \"zoo-older\" \"{range}\"");
+        let error = [
+            ("toy.squared_error()", "older.scaled_squares(start: 1.5)"),
+            ("use plugin \"zoo-older\"", used.as_str()),
+        ];
+        line(&place, "zoo-older", &error)
+    };
+    let library = library.to_str().unwrap();
+    let begun = |recipe: &str| {
+        let words = ["run", recipe, "--plugin", library, "--out", "run", "--seeds", "1"];
+        place.zoo(&[&words[..], &["--device", "cpu", "--threads", "1"]].concat())
+    };
+    let answer = begun(&ranged(">=1.1, <2"));
+    assert!(answer.code == 2 && answer.err.contains("plugin `zoo-older` is version 1.0.0"), "{answer:#?}");
+    let answer = begun(&ranged(">=1.0, <2"));
+    assert!([0, 3, 4].contains(&answer.code), "{answer:#?}");
+    let locked = || std::fs::read_to_string(place.path("run/zoo.lock")).unwrap();
+    let shown = place.zoo(&["plugin", "list", "--json", "--plugin", library]);
+    let shown: serde_json::Value = serde_json::from_str(&shown.out).unwrap();
+    let plugins = shown["plugins"].as_array().unwrap();
+    let hash = plugins.iter().find(|plugin| plugin["name"] == "zoo-older").unwrap()["blake3"].clone();
+    let hash = hash.as_str().unwrap();
+    for part in ["name = \"zoo-older\"\nversion = \"1.0.0\"", hash] {
+        assert!(locked().contains(part), "{part}: {}", locked());
+    }
+
+    // Another file, as a rebuild makes one.
+    let mut bytes = std::fs::read(library).unwrap();
+    bytes.extend([0; 8]);
+    std::fs::write(library, bytes).unwrap();
+    let goes_on = |more: &[&str]| {
+        place.zoo(&[&["run", "--resume", "run", "--seeds", "2", "--plugin", library], more].concat())
+    };
+    let answer = goes_on(&[]);
+    assert_eq!(answer.code, 1, "{answer:#?}");
+    for part in ["plugin `zoo-older`", "--allow-changed-plugins"] {
+        assert!(answer.err.contains(part), "{part}: {answer:#?}");
+    }
+    let answer = goes_on(&["--allow-changed-plugins"]);
+    assert!([0, 3, 4].contains(&answer.code), "{answer:#?}");
+    assert!(!locked().contains(hash), "the lock has the file that the run went on with: {}", locked());
+}
