@@ -14,6 +14,7 @@ import json
 import pathlib
 import subprocess
 import tempfile
+import threading
 import time
 
 import torch
@@ -33,16 +34,23 @@ transformers.logging.set_verbosity_error()
 
 
 class Zoo:
-    """A process that answers lines with lines; `block` lines are read before answers are written."""
+    """A process that answers lines with lines."""
 
     def __init__(self, *words):
         command = [arguments.zoo, *words, "--device", "cpu", "--threads", str(arguments.threads)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def answers(self, lines):
-        self.process.stdin.write("".join(line + "\n" for line in lines))
-        self.process.stdin.flush()
-        return [self.process.stdout.readline() for _ in lines]
+        def write():
+            self.process.stdin.write("".join(line + "\n" for line in lines))
+            self.process.stdin.flush()
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        made = [self.process.stdout.readline() for _ in lines]
+        writer.join()
+        assert all(made), "zoo ended early"
+        return made
 
 
 def timed(work):

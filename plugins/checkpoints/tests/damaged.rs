@@ -1,5 +1,5 @@
-//! Damaged files of the hub end in errors: no panic, no hang, no large allocation. The same on random bytes
-//! is fuzzed, see `fuzz/README.md`.
+//! Damaged files of the hub end in errors: no panic, no hang, no large allocation. The damages are the same
+//! each time.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
