@@ -10,7 +10,7 @@ const LARGEST: i64 = 1 << 28;
 /// Most layers.
 const LAYERS: i64 = 4096;
 /// How transformers ends names of model classes.
-const CLASS_ENDS: [&str; 9] = [
+const CLASS_ENDS: [&str; 10] = [
     "ForMaskedLM",
     "ForCausalLM",
     "LMHeadModel",
@@ -19,6 +19,7 @@ const CLASS_ENDS: [&str; 9] = [
     "ForSequenceClassification",
     "ForTokenClassification",
     "ForQuestionAnswering",
+    "ForConditionalGeneration",
     "Model",
 ];
 /// Longest file that is read, in bytes.

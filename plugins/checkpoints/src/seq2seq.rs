@@ -96,12 +96,16 @@ impl Component for Seq2Seq {
         let s = families::pair(&config)
             .map_err(|e| if e.at.is_empty() { e.at("config") } else { e })?
             .changed(overrides)?;
-        let encoder = Stack::new(cx, s.encoder.prefix, &s.encoder)?;
+        let encoder = Stack::new(cx, s.encoder.prefix, &s.encoder)?.described(&config);
         let words = encoder.words().shallow_clone();
         let decoder = Stack::sharing(cx, s.decoder.prefix, &s.decoder, Some(words))?;
         let init = Init::Normal { mean: 0.0, std: s.decoder.embeddings.deviation };
         let head = VocabularyHead::new(cx, s.decoder.hidden, s.decoder.embeddings.vocabulary, init, &s.head)?;
         Ok(Pair { encoder, decoder, head, start: s.start, padding: s.padding })
+    }
+
+    fn export(&self, pair: &Pair) -> Result<Vec<u8>> {
+        pair.encoder.export(&["ForConditionalGeneration"], None)
     }
 
     fn call(&self, pair: &Pair, x: Seq2SeqInputs<'_>, cx: &mut Call<'_>) -> Result<Seq2SeqOutputs> {
