@@ -18,7 +18,7 @@ mod sgd;
 pub use adafactor::Adafactor;
 pub use adamw::AdamW;
 pub use lamb::Lamb;
-pub use schedules::{Constant, Cosine, InverseSquareRoot, Linear};
+pub use schedules::{Constant, Cosine, InverseSquareRoot, Linear, WarmupStableDecay};
 pub use sgd::StochasticGradientDescent;
 
 use zoo_plugin::{Error, Result};

@@ -185,3 +185,51 @@ impl InverseSquareRoot {
 }
 
 schedule!(InverseSquareRoot, InverseSquareRootInputs, InverseSquareRootOutputs);
+
+/// The peak rate between a linear warm-up and a linear fall to 0 at the end.
+///
+/// For update t, counted from 0, of T, with W updates of warm-up and D of decay, the factor is
+/// `min(1, (t + 1) / W, (T - t - 1) / D)`: the first update already moves the weights, and the last one
+/// of the phase has rate 0.
+///
+/// # Paper
+/// Hu et al.: MiniCPM, COLM 2024, section 4; with the counting of the code of Gisserot-Boukhlef et al.:
+/// Should We Still Pretrain Encoders with Masked Language Modeling?, ICLR 2026.
+///
+/// # Example
+/// ```mlm
+/// schedule = optimization.warmup_stable_decay(warmup: 2k steps, decay: 2k steps)
+/// ```
+#[component(
+    schedule,
+    name = "optimization.warmup_stable_decay",
+    inputs(step: "integer" = "updates made before this one", total: "integer" = "updates of the phase"),
+    outputs(factor: "real" = "what the peak rate is multiplied by"),
+)]
+pub struct WarmupStableDecay {
+    /// Updates over which the rate rises to the peak.
+    #[param(default = 0)]
+    pub warmup: usize,
+    /// The same as a share of the phase; the longer of the two counts.
+    #[param(default = 0.0, range = "[0%, 100%]", kind = "fraction")]
+    pub warmup_share: f64,
+    /// Updates at the end over which the rate falls to 0; 0 for no fall.
+    #[param(default = 0)]
+    pub decay: usize,
+    /// The same as a share of the phase; the longer of the two counts.
+    #[param(default = 0.0, range = "[0%, 100%]", kind = "fraction")]
+    pub decay_share: f64,
+}
+
+impl WarmupStableDecay {
+    /// The factor after `step` of `total` updates.
+    pub fn factor(&self, step: i64, total: i64) -> f64 {
+        let rise = warmup(self.warmup, self.warmup_share, total);
+        let fall = warmup(self.decay, self.decay_share, total);
+        let made = step.max(0) as f64 + 1.0;
+        let left = (total as f64 - made).max(0.0);
+        ramp(made, rise).min(ramp(left, fall))
+    }
+}
+
+schedule!(WarmupStableDecay, WarmupStableDecayInputs, WarmupStableDecayOutputs);

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 use zoo_optimization::groups::{groups, is_excluded, layer_factors};
-use zoo_optimization::{Constant, Cosine, InverseSquareRoot, Linear};
+use zoo_optimization::{Constant, Cosine, InverseSquareRoot, Linear, WarmupStableDecay};
 
 fn near(got: f64, expected: f64) {
     assert!((got - expected).abs() < 1e-12, "{got} is not {expected}");
@@ -73,6 +73,8 @@ fn no_schedule_leaves_its_bounds() {
                     linear(warmup, "warmup").factor(step, total),
                     Cosine { warmup, warmup_share: share, floor: 0.2 }.factor(step, total),
                     InverseSquareRoot { warmup }.factor(step, total),
+                    WarmupStableDecay { warmup, warmup_share: share, decay: 3, decay_share: share }
+                        .factor(step, total),
                 ] {
                     assert!((0.0..=1.0).contains(&factor), "{factor} at {step} of {total}, {warmup}");
                 }
@@ -128,4 +130,27 @@ fn groups_hold_every_parameter_once() {
     assert_eq!(members, [(true, vec![0, 2, 4]), (false, vec![1, 3])]);
     assert_eq!(groups(&names, &words, 0.5).len(), 4);
     assert_eq!(groups(&[], &words, 0.5), []);
+}
+
+#[test]
+fn warmup_stable_decay_agrees_with_the_published_rates() {
+    let schedule = WarmupStableDecay { warmup: 2000, warmup_share: 0.0, decay: 2000, decay_share: 0.0 };
+    let published = [
+        (0, 2.5e-7),
+        (999, 2.5e-4),
+        (1999, 5e-4),
+        (20_000, 5e-4),
+        (39_999, 5e-4),
+        (40_000, 4.9975e-4),
+        (40_999, 2.5e-4),
+        (41_999, 0.0),
+    ];
+    for (step, rate) in published {
+        let got = 5e-4 * schedule.factor(step, 42_000);
+        assert!((got - rate).abs() < 1e-15, "update {step}: {got}, not {rate}");
+    }
+    let shares = WarmupStableDecay { warmup: 0, warmup_share: 0.25, decay: 0, decay_share: 0.5 };
+    assert_eq!([0, 1, 3, 4, 6, 7].map(|step| shares.factor(step, 8)), [0.5, 1.0, 1.0, 0.75, 0.25, 0.0]);
+    let constant = WarmupStableDecay { warmup: 0, warmup_share: 0.0, decay: 0, decay_share: 0.0 };
+    assert_eq!([0, 4, 9].map(|step| constant.factor(step, 10)), [1.0; 3]);
 }
