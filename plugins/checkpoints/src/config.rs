@@ -151,6 +151,23 @@ impl Config {
         self.get(key).map_or(Ok(default), |value| self.number(key, value, 1, LARGEST))
     }
 
+    /// Two sizes, height and width: a number for both or a list of two.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub fn sides(&self, key: &str, default: i64) -> Result<[i64; 2]> {
+        match self.get(key) {
+            None => Ok([default, default]),
+            Some(Value::Array(list)) => match list.as_slice() {
+                [height, width] => {
+                    Ok([self.number(key, height, 1, LARGEST)?, self.number(key, width, 1, LARGEST)?])
+                }
+                _ => Err(self.wrong(key, &Value::Array(list.clone()), "number or list of two")),
+            },
+            Some(value) => self.number(key, value, 1, LARGEST).map(|side| [side, side]),
+        }
+    }
+
     /// A whole number of either sign.
     ///
     /// # Errors

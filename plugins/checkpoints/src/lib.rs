@@ -11,11 +11,15 @@ pub mod families;
 mod model;
 mod seq2seq;
 mod specification;
+mod vision;
+mod vision_components;
 
 pub use components::{CausalLm, Encoder, MaskedLm, ReplacedToken, SequenceClassifier, TokenClassifier};
 pub use config::Config;
 pub use model::{Answer, Request, Stack};
 pub use seq2seq::Seq2Seq;
 pub use specification::{Direction, Overrides, PairSpecification, Specification};
+pub use vision::{VisionAnswer, VisionSpecification, VisionStack};
+pub use vision_components::{ImageClassifier, MaskedImage, VisionEncoder};
 
 zoo_plugin::export_plugin!(zoo_checkpoints);

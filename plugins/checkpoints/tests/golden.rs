@@ -36,4 +36,5 @@ folders! {
     electra_generator electra_discriminator
     esm_mlm modernbert_mlm deberta_v2_mlm
     gpt2_clm llama_clm mistral_clm qwen2_clm qwen3_clm gemma2_clm phi_clm
+    clip_vision siglip_vision vit_cls vit_mae beit_mim
 }

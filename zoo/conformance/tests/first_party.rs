@@ -55,6 +55,9 @@ fn options(folder: &Path) -> Options {
         ("gpt2_clm", "gpt2"),
         ("electra_discriminator", "electra"),
         ("t5_seq2seq", "t5"),
+        ("clip_vision", "clip_vision"),
+        ("vit_cls", "vit"),
+        ("vit_mae", "vit_mae"),
     ] {
         std::fs::copy(models.join(model).join("config.json"), folder.join(format!("{name}.json"))).unwrap();
     }

@@ -28,6 +28,12 @@ pub enum Head {
     TokenClassifier,
     /// Scores of next tokens of a text that follows from another.
     Seq2Seq,
+    /// States of images.
+    VisionEncoder,
+    /// Classes of images.
+    ImageClassifier,
+    /// Hidden patches of images.
+    MaskedImage,
 }
 
 /// Ends of class names, longest first where one ends in another.
@@ -39,6 +45,13 @@ const ENDS: &[(&str, Head)] = &[
     ("ForSequenceClassification", Head::SequenceClassifier),
     ("ForTokenClassification", Head::TokenClassifier),
     ("ElectraForPreTraining", Head::ReplacedToken),
+    ("ForImageClassification", Head::ImageClassifier),
+    ("ForMaskedImageModeling", Head::MaskedImage),
+    ("ViTMAEForPreTraining", Head::MaskedImage),
+    ("VisionModel", Head::VisionEncoder),
+    ("ViTModel", Head::VisionEncoder),
+    ("ViTMAEModel", Head::VisionEncoder),
+    ("BeitModel", Head::VisionEncoder),
     ("Model", Head::Encoder),
 ];
 
@@ -67,6 +80,9 @@ impl Head {
             Self::SequenceClassifier => "checkpoint.sequence_classifier",
             Self::TokenClassifier => "checkpoint.token_classifier",
             Self::Seq2Seq => "checkpoint.seq2seq",
+            Self::VisionEncoder => "checkpoint.vision_encoder",
+            Self::ImageClassifier => "checkpoint.image_classifier",
+            Self::MaskedImage => "checkpoint.masked_image",
         }
     }
 }

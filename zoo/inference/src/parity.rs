@@ -204,6 +204,46 @@ fn loss(model: &Model, logits: &Tensor, labels: &Tensor, mask: Option<&Tensor>) 
     }
 }
 
+/// The loss of hidden patches: of their pixels where there are some to predict, else of their labels.
+fn masked_patches(
+    logits: &Tensor,
+    mask: Option<&Tensor>,
+    targets: Option<&Tensor>,
+    labels: Option<&Tensor>,
+) -> Result<Option<Tensor>> {
+    let Some(mask) = mask else { return Ok(None) };
+    if let Some(targets) = targets {
+        let errors =
+            logits.f_sub(targets)?.f_square()?.f_mean_dim([-1_i64].as_slice(), false, Kind::Float)?;
+        let mask = mask.f_to_kind(Kind::Float)?;
+        let sum = errors.f_mul(&mask)?.f_sum(Kind::Float)?;
+        return Ok(Some(sum.f_div(&mask.f_sum(Kind::Float)?)?));
+    }
+    let Some(labels) = labels else { return Ok(None) };
+    let classes = logits.size().last().copied().unwrap_or(1);
+    let places = mask.f_reshape([-1])?.f_nonzero()?.f_squeeze_dim(1)?;
+    let hidden = logits.f_reshape([-1, classes])?.f_index_select(0, &places)?;
+    Ok(Some(cross_entropy(&hidden, labels)?))
+}
+
+/// What transformers 5 calls a vision model's parameter in memory, which files call by an older name.
+const RENAMED: &[(&str, &str)] = &[
+    ("decoder.decoder_encoder.layer.", "decoder.decoder_layers."),
+    ("encoder.layer.", "layers."),
+    ("encoder.relative_position_bias.", "shared_position_bias."),
+    ("attention.attention.relative_position_bias.", "relative_position_bias."),
+    ("attention.attention.query.", "attention.q_proj."),
+    ("attention.attention.key.", "attention.k_proj."),
+    ("attention.attention.value.", "attention.v_proj."),
+    ("attention.output.dense.", "attention.o_proj."),
+    ("intermediate.dense.", "mlp.fc1."),
+    ("output.dense.", "mlp.fc2."),
+];
+
+fn renamed(name: &str) -> String {
+    RENAMED.iter().fold(name.to_owned(), |name, (from, to)| name.replace(from, to))
+}
+
 /// The model's port for an input of transformers.
 fn port(name: &str) -> &str {
     match name {
@@ -237,7 +277,7 @@ pub fn run(model: &Model, oracle: &Path, device: Device, tolerance: Tolerance) -
     }
     let borrowed: Vec<(&str, &Value)> = inputs.iter().map(|(name, value)| (*name, value)).collect();
     let mut wanted = vec!["hidden", "hidden_states"];
-    if model.head() != Head::Encoder {
+    if !matches!(model.head(), Head::Encoder | Head::VisionEncoder) {
         wanted.push("logits");
     } else if oracle.contains_key("out.pooler_output") {
         wanted.push("pooled");
@@ -245,10 +285,19 @@ pub fn run(model: &Model, oracle: &Path, device: Device, tolerance: Tolerance) -
     if model.head() == Head::Seq2Seq {
         wanted.push("encoder_hidden_states");
     }
+    if model.head() == Head::MaskedImage {
+        // Pixels are their own labels.
+        wanted.push("mask");
+        if !oracle.contains_key("in.labels") {
+            wanted.push("targets");
+        }
+    }
     let mut outputs = model.call(&borrowed, &wanted, true)?;
     let hidden = outputs.take_tensor("hidden");
     let logits = outputs.take_tensor("logits");
     let pooled = outputs.take_tensor("pooled");
+    let mask = outputs.take_tensor("mask");
+    let targets = outputs.take_tensor("targets");
     let mut list = |name: &str| -> Vec<Tensor> {
         match outputs.take(name) {
             Some(Value::List(list)) => {
@@ -281,6 +330,9 @@ pub fn run(model: &Model, oracle: &Path, device: Device, tolerance: Tolerance) -
     }
     let lead = logits.as_ref().or(hidden.as_ref());
     let computed = match (lead, oracle.get("in.labels"), oracle.get("in.probe")) {
+        (Some(lead), labels, _) if model.head() == Head::MaskedImage => {
+            masked_patches(lead, mask.as_ref(), targets.as_ref(), labels)?
+        }
         (Some(lead), Some(labels), _) => Some(loss(model, lead, labels, oracle.get("in.attention_mask"))?),
         (Some(lead), None, Some(probe)) => Some(lead.f_mul(probe)?.f_sum(Kind::Float)?),
         _ => None,
@@ -309,12 +361,14 @@ fn gradients(
     }
     let theirs: Vec<(&str, &Tensor)> =
         oracle.iter().filter_map(|(name, tensor)| Some((name.strip_prefix("grad.")?, tensor))).collect();
+    let present: BTreeMap<String, &Tensor> =
+        ours.iter().map(|(name, gradient)| (renamed(name), gradient)).collect();
     let mut greatest: f64 = 0.0;
     for (_, tensor) in &theirs {
         greatest = greatest.max(largest(tensor)?);
     }
     for (name, tensor) in &theirs {
-        let mut found = ours.get(*name);
+        let mut found = ours.get(*name).or_else(|| present.get(*name).copied());
         if found.is_none() {
             // Tied weights have two names, of which a file keeps one.
             let mut others = ours.iter().filter(|(other, gradient)| {

@@ -5,6 +5,7 @@ use crate::blocks::mask::{Masking, Reach};
 use crate::blocks::norm::{Norm, NormSpecification};
 use crate::blocks::pass::Pass;
 use crate::blocks::projection::{Projection, Style};
+use crate::blocks::relative::{Relative, RelativeSpecification};
 use zoo_plugin::prelude::*;
 
 /// Names of the projections of queries, keys and values.
@@ -21,6 +22,13 @@ pub enum Inputs {
     },
     /// One map for all three, one after the other.
     Fused(&'static str),
+    /// The same, as torch's own attention stores it.
+    FusedFlat {
+        /// Full name of the weight.
+        weight: &'static str,
+        /// Full name of the bias.
+        bias: &'static str,
+    },
 }
 
 /// A normalisation of the queries and keys of each head.
@@ -49,6 +57,8 @@ pub struct AttentionSpecification {
     pub inputs: Inputs,
     /// Whether those three have a bias.
     pub inputs_bias: bool,
+    /// Whether keys have one where queries and values do.
+    pub key_bias: bool,
     /// Name of the output projection.
     pub output: &'static str,
     /// How linear maps are stored; its bias is the output's.
@@ -61,12 +71,48 @@ pub struct AttentionSpecification {
     pub soft_cap: Option<f64>,
     /// Which of the specification's rotary embeddings turns queries and keys.
     pub rotary: Option<usize>,
+    /// Whether it turns the states that queries and keys are made of, head by head, instead.
+    pub rotary_inputs: bool,
+    /// Scores of relative positions that are this layer's own.
+    pub relative: Option<RelativeSpecification>,
     /// Who is seen.
     pub reach: Reach,
     /// Relative positions of DeBERTa.
     pub disentangled: Option<DisentangledSpecification>,
     /// Dropout of the attention probabilities.
     pub dropout: f64,
+}
+
+impl AttentionSpecification {
+    /// Attention of every token to every other, with biases in all maps and nothing special.
+    pub fn plain(
+        (hidden, heads, head): (i64, i64, i64),
+        inputs: Inputs,
+        output: &'static str,
+        style: Style,
+        dropout: f64,
+    ) -> Self {
+        Self {
+            hidden,
+            heads,
+            key_heads: heads,
+            head,
+            inputs,
+            inputs_bias: true,
+            key_bias: true,
+            output,
+            style,
+            head_norms: None,
+            scale: (head as f64).powf(-0.5),
+            soft_cap: None,
+            rotary: None,
+            rotary_inputs: false,
+            relative: None,
+            reach: Reach { causal: false, window: None },
+            disentangled: None,
+            dropout,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -83,6 +129,7 @@ pub struct Attention {
     output: Projection,
     head_norms: Option<(Norm, Norm)>,
     disentangled: Option<Disentangled>,
+    relative: Option<Relative>,
     layer: usize,
     site: String,
 }
@@ -107,13 +154,20 @@ impl Attention {
         }
         let (queries, keys) = (s.heads * s.head, s.key_heads * s.head);
         let style = s.style.biased(s.inputs_bias);
-        let mut map =
-            |name: &str, size: i64| Projection::new(cx, &format!("{path}.{name}"), s.hidden, size, style);
+        let mut map = |name: &str, size: i64, style: Style| {
+            Projection::new(cx, &format!("{path}.{name}"), s.hidden, size, style)
+        };
         let inputs = match s.inputs {
-            Inputs::Separate { query, key, value } => {
-                InputProjections::Separate(map(query, queries)?, map(key, keys)?, map(value, keys)?)
+            Inputs::Separate { query, key, value } => InputProjections::Separate(
+                map(query, queries, style)?,
+                map(key, keys, style.biased(s.inputs_bias && s.key_bias))?,
+                map(value, keys, style)?,
+            ),
+            Inputs::Fused(name) => InputProjections::Fused(map(name, queries + 2 * keys, style)?),
+            Inputs::FusedFlat { weight, bias } => {
+                let names = [format!("{path}.{weight}"), format!("{path}.{bias}")];
+                InputProjections::Fused(Projection::named(cx, names, s.hidden, queries + 2 * keys, style)?)
             }
-            Inputs::Fused(name) => InputProjections::Fused(map(name, queries + 2 * keys)?),
         };
         let head_norms = match s.head_norms {
             Some(norms) => Some((
@@ -126,8 +180,21 @@ impl Attention {
             Some(inner) => Some(Disentangled::new(cx, path, s, *inner)?),
             None => None,
         };
+        let relative = match s.relative {
+            Some(inner) => Some(Relative::new(cx, path, (s.heads, s.head), s.scale, s.style, inner)?),
+            None => None,
+        };
         let output = Projection::new(cx, &format!("{path}.{}", s.output), queries, s.hidden, s.style)?;
-        Ok(Self { specification: *s, inputs, output, head_norms, disentangled, layer, site: site.to_owned() })
+        Ok(Self {
+            specification: *s,
+            inputs,
+            output,
+            head_norms,
+            disentangled,
+            relative,
+            layer,
+            site: site.to_owned(),
+        })
     }
 
     fn split(&self, x: &Tensor, heads: i64) -> Result<Tensor> {
@@ -135,19 +202,23 @@ impl Attention {
         Ok(x.f_view([batch, length, heads, self.specification.head])?.f_transpose(1, 2)?)
     }
 
-    /// Queries, keys and values of x [B, T, hidden], each [B, heads, T, head].
-    fn inputs(&self, x: &Tensor, cx: &Call<'_>) -> Result<[Tensor; 3]> {
+    /// Queries, keys and values, each [B, heads, T, head], of x [B, T, hidden]; queries and keys of
+    /// `turned` where states were turned first.
+    fn inputs(&self, x: &Tensor, turned: Option<&Tensor>, cx: &Call<'_>) -> Result<[Tensor; 3]> {
         let s = &self.specification;
-        let site = |part: &str, y: Tensor| cx.site(&format!("{}.{part}", self.site), x, y);
+        let site = |part: &str, x: &Tensor, y: Tensor| cx.site(&format!("{}.{part}", self.site), x, y);
         let (query, key, value) = match &self.inputs {
-            InputProjections::Separate(query, key, value) => (
-                site("query", query.forward(x)?)?,
-                site("key", key.forward(x)?)?,
-                site("value", value.forward(x)?)?,
-            ),
+            InputProjections::Separate(query, key, value) => {
+                let turned = turned.unwrap_or(x);
+                (
+                    site("query", turned, query.forward(turned)?)?,
+                    site("key", turned, key.forward(turned)?)?,
+                    site("value", x, value.forward(x)?)?,
+                )
+            }
             InputProjections::Fused(all) => {
                 let (queries, keys) = (s.heads * s.head, s.key_heads * s.head);
-                let y = site("query_key_value", all.forward(x)?)?;
+                let y = site("query_key_value", x, all.forward(x)?)?;
                 (
                     y.f_narrow(-1, 0, queries)?,
                     y.f_narrow(-1, queries, keys)?,
@@ -165,11 +236,19 @@ impl Attention {
     pub fn forward(&self, x: &Tensor, pass: &mut Pass<'_, '_>) -> Result<Tensor> {
         let s = &self.specification;
         let (batch, length, _) = x.size3()?;
-        let [mut query, mut key, mut value] = self.inputs(x, pass.cx)?;
+        let rotation = s.rotary.and_then(|i| pass.rotations.get(i));
+        let turned = match rotation {
+            Some(rotation) if s.rotary_inputs => {
+                let turned = rotation.apply(&self.split(x, s.heads)?)?;
+                Some(turned.f_transpose(1, 2)?.f_reshape(x.size())?)
+            }
+            _ => None,
+        };
+        let [mut query, mut key, mut value] = self.inputs(x, turned.as_ref(), pass.cx)?;
         if let Some((query_norm, key_norm)) = &self.head_norms {
             (query, key) = (query_norm.forward(&query)?, key_norm.forward(&key)?);
         }
-        if let Some(rotation) = s.rotary.and_then(|i| pass.rotations.get(i)) {
+        if let Some(rotation) = rotation.filter(|_| !s.rotary_inputs) {
             (query, key) = (rotation.apply(&query)?, rotation.apply(&key)?);
         }
         if let [old_key, old_value] = pass.past.pair(self.layer) {
@@ -183,7 +262,15 @@ impl Attention {
         let context = if s.soft_cap.is_some() || self.disentangled.is_some() {
             self.explicit(&query, &key, &value, rate, pass)?
         } else {
-            let masking = match &pass.bias {
+            let own = match &self.relative {
+                Some(relative) => {
+                    let (changed, bias) = relative.scores(&query)?;
+                    query = changed;
+                    Some(bias)
+                }
+                None => None,
+            };
+            let masking = match own.as_ref().or(pass.bias.as_ref()) {
                 Some(bias) => Masking::Added(pass.masks.biased(s.reach, bias)?),
                 None => pass.masks.get(s.reach)?,
             };
@@ -219,8 +306,13 @@ impl Attention {
     pub fn cross(&self, x: &Tensor, pass: &mut Pass<'_, '_>) -> Result<Tensor> {
         let s = &self.specification;
         let (batch, length, _) = x.size3()?;
-        let InputProjections::Separate(query_map, key_map, value_map) = &self.inputs else {
-            return Err(Error::new("cross attention needs a map each for queries, keys and values"));
+        let (queries, keys) = (s.heads * s.head, s.key_heads * s.head);
+        // Maps that are stored as one are taken apart.
+        let [query_map, key_map, value_map] = match &self.inputs {
+            InputProjections::Separate(query, key, value) => [query.again(), key.again(), value.again()],
+            InputProjections::Fused(all) => {
+                [all.part(0, queries)?, all.part(queries, keys)?, all.part(queries + keys, keys)?]
+            }
         };
         let cx = pass.cx;
         let site = |part: &str, x: &Tensor, y: Tensor| cx.site(&format!("{}.{part}", self.site), x, y);

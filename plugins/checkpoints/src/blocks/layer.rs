@@ -63,6 +63,12 @@ pub struct LayerSpecification {
     pub attention_output_dropout: f64,
     /// Dropout of what the feed-forward block adds.
     pub dropout: f64,
+    /// Factors of what attention and the feed-forward block add, element by element, under these names
+    /// and with that value at first (Touvron et al., 2021).
+    pub scales: Option<([&'static str; 2], f64)>,
+    /// How likely an example goes without what attention, or the feed-forward block, adds in training
+    /// (Huang et al., 2016).
+    pub drop_path: f64,
 }
 
 #[derive(Debug, Default)]
@@ -82,8 +88,10 @@ pub struct Layer {
     cross: Option<Attention>,
     feed_forward: FeedForward,
     norms: Norms,
+    scales: Option<[Tensor; 2]>,
     attention_output_dropout: f64,
     dropout: f64,
+    drop_path: f64,
 }
 
 fn normal(norm: Option<&Norm>, x: &Tensor) -> Result<Tensor> {
@@ -136,15 +144,41 @@ impl Layer {
             }
             Placement::Parallel { norm: name } => norms.before_attention = norm(name)?,
         }
+        let scales = match s.scales {
+            Some((names, value)) => {
+                let mut scale = |name: &str| {
+                    cx.parameter(&format!("{path}.{name}"), &[s.attention.hidden], Init::Constant(value))
+                };
+                Some([scale(names[0])?, scale(names[1])?])
+            }
+            None => None,
+        };
         Ok(Self {
             placement: s.placement,
             attention,
             cross,
             feed_forward,
             norms,
+            scales,
             attention_output_dropout: s.attention_output_dropout,
             dropout: s.dropout,
+            drop_path: s.drop_path,
         })
+    }
+
+    /// What attention (`part` 0) or the feed-forward block (1) adds, after its dropout.
+    fn added(&self, part: usize, y: Tensor, cx: &Call<'_>) -> Result<Tensor> {
+        let rate = if part == 0 { self.attention_output_dropout } else { self.dropout };
+        let mut y = dropout(y, rate, cx)?;
+        if let Some(scale) = self.scales.as_ref().and_then(|scales| scales.get(part)) {
+            y = y.f_mul(scale)?;
+        }
+        if self.drop_path > 0.0 && cx.training() {
+            // One draw an example, and the rest larger to make up for it.
+            let ones = Tensor::f_ones([y.size()[0], 1, 1], (y.kind(), y.device()))?;
+            y = y.f_mul(&dropout(ones, self.drop_path, cx)?)?;
+        }
+        Ok(y)
     }
 
     /// x with what the other text adds, where the layer looks at one.
@@ -165,12 +199,12 @@ impl Layer {
         let norms = &self.norms;
         let start = normal(norms.before_attention.as_ref(), x)?;
         let attended = self.attention.forward(&start, pass)?;
-        let attended = dropout(attended, self.attention_output_dropout, pass.cx)?;
+        let attended = self.added(0, attended, pass.cx)?;
         match self.placement {
             Placement::After { .. } => {
                 let x = normal(norms.after_attention.as_ref(), &attended.f_add(x)?)?;
                 let x = self.crossed(x, pass)?;
-                let y = dropout(self.feed_forward.forward(&x, pass.cx)?, self.dropout, pass.cx)?;
+                let y = self.added(1, self.feed_forward.forward(&x, pass.cx)?, pass.cx)?;
                 normal(norms.after_feed_forward.as_ref(), &y.f_add(&x)?)
             }
             Placement::Before { .. } | Placement::Around { .. } => {
@@ -178,11 +212,11 @@ impl Layer {
                 let x = self.crossed(x, pass)?;
                 let y =
                     self.feed_forward.forward(&normal(norms.before_feed_forward.as_ref(), &x)?, pass.cx)?;
-                let y = dropout(y, self.dropout, pass.cx)?;
+                let y = self.added(1, y, pass.cx)?;
                 Ok(normal(norms.after_feed_forward.as_ref(), &y)?.f_add(&x)?)
             }
             Placement::Parallel { .. } => {
-                let y = dropout(self.feed_forward.forward(&start, pass.cx)?, self.dropout, pass.cx)?;
+                let y = self.added(1, self.feed_forward.forward(&start, pass.cx)?, pass.cx)?;
                 Ok(attended.f_add(&y)?.f_add(x)?)
             }
         }

@@ -13,5 +13,7 @@ pub mod layer;
 pub mod mask;
 pub mod norm;
 pub mod pass;
+pub mod patches;
 pub mod projection;
+pub mod relative;
 pub mod rotary;

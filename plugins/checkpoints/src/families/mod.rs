@@ -10,13 +10,16 @@ mod llama;
 mod modernbert;
 mod phi;
 mod t5;
+mod vision;
 
 use crate::blocks::projection::Style;
 use crate::config::Config;
 use crate::specification::{PairSpecification, Specification};
+use crate::vision::VisionSpecification;
 use zoo_plugin::{Error, Result};
 
 type Read = fn(&Config) -> Result<Specification>;
+type ReadVision = fn(&Config) -> Result<VisionSpecification>;
 type ReadPair = fn(&Config) -> Result<PairSpecification>;
 
 /// Text families by `model_type`.
@@ -43,6 +46,15 @@ pub const TEXT: &[(&str, Read)] = &[
 /// Families of an encoder and a decoder.
 pub const PAIRS: &[(&str, ReadPair)] = &[("t5", t5::read), ("bart", bart::read)];
 
+/// Vision families.
+pub const VISION: &[(&str, ReadVision)] = &[
+    ("vit", vision::vit),
+    ("vit_mae", vision::mae),
+    ("beit", vision::beit),
+    ("clip_vision_model", vision::clip),
+    ("siglip_vision_model", vision::siglip),
+];
+
 /// The entry of the configuration's family.
 fn entry<R: Copy>(config: &Config, entries: &[(&str, R)], what: &str) -> Result<R> {
     let family = config.family()?;
@@ -68,6 +80,14 @@ pub fn text(config: &Config) -> Result<Specification> {
 /// An unknown family, and keys that are missing or wrong.
 pub fn pair(config: &Config) -> Result<PairSpecification> {
     entry(config, PAIRS, "encoder-decoder")?(config)
+}
+
+/// The specification of a vision model.
+///
+/// # Errors
+/// An unknown family, and keys that are missing or wrong.
+pub fn vision(config: &Config) -> Result<VisionSpecification> {
+    entry(config, VISION, "vision")?(config)
 }
 
 /// Size of one of `heads` heads, where a configuration does not say it.
