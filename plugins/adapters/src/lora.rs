@@ -77,12 +77,21 @@ impl Component for LowRank {
         let rank = self.rank as i64;
         let bound = 1.0 / (input.max(1) as f64).sqrt();
         Ok(LowRankFactors {
-            down: cx.parameter("lora_A.weight", &[rank, input], Init::Uniform { low: -bound, high: bound })?,
+            down: cx.parameter(
+                "lora_A.weight",
+                &[rank, input],
+                Init::Uniform { low: -bound, high: bound },
+            )?,
             up: cx.parameter("lora_B.weight", &[output, rank], Init::Zeros)?,
         })
     }
 
-    fn call(&self, factors: &LowRankFactors, x: LowRankInputs<'_>, cx: &mut Call<'_>) -> Result<LowRankOutputs> {
+    fn call(
+        &self,
+        factors: &LowRankFactors,
+        x: LowRankInputs<'_>,
+        cx: &mut Call<'_>,
+    ) -> Result<LowRankOutputs> {
         let read = dropout(x.x.shallow_clone(), self.dropout, cx)?;
         let change = read.f_linear(&factors.down, None::<&Tensor>)?.f_linear(&factors.up, None::<&Tensor>)?;
         Ok(LowRankOutputs { y: x.y.f_add(&change.f_mul_scalar(self.scale())?)? })

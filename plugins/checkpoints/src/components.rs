@@ -29,6 +29,22 @@ macro_rules! checkpoint_component {
             /// when absent.
             #[param(kind = "list[text]")]
             pub attention: Option<Vec<String>>,
+            /// Number of layers. It and the sizes below must be the configuration's, and are needed only where
+            /// adapters act on the model: a recipe is checked without its files.
+            #[param(range = ">= 1")]
+            pub layers: Option<usize>,
+            /// Size of the states.
+            #[param(range = ">= 1")]
+            pub hidden: Option<usize>,
+            /// Size of all queries of a token, heads times their size.
+            #[param(range = ">= 1")]
+            pub queries: Option<usize>,
+            /// Size of all keys of a token, and of its values.
+            #[param(range = ">= 1")]
+            pub keys: Option<usize>,
+            /// Inner size of the feed-forward blocks.
+            #[param(range = ">= 1")]
+            pub feed_forward: Option<usize>,
             $($fields)*
         }
 
@@ -37,6 +53,13 @@ macro_rules! checkpoint_component {
                 let path = cx.asset(&self.config).map_err(|e| e.at("config"))?;
                 let config = Config::read(&path).map_err(|e| e.at("config"))?;
                 let family = families::text(&config).map_err(|e| if e.at.is_empty() { e.at("config") } else { e })?;
+                family.has_sizes(&[
+                    ("layers", self.layers),
+                    ("hidden", self.hidden),
+                    ("queries", self.queries),
+                    ("keys", self.keys),
+                    ("feed_forward", self.feed_forward),
+                ])?;
                 let specification = family.changed(Overrides {
                     dropout: self.dropout,
                     attention_dropout: self.attention_dropout,
@@ -98,6 +121,17 @@ checkpoint_component! {
             hidden: "float[B, T, hidden]" = "states of the last layer",
             pooled: "float[B, hidden]"? = "the pooler's vector of each text, where `pooler` is set",
             hidden_states: "float[B, T, hidden]"* = "embeddings, then each layer's states",
+        ),
+        sites(
+            "layers.{layers}.attention.query": "hidden" => "queries",
+            "layers.{layers}.attention.key": "hidden" => "keys",
+            "layers.{layers}.attention.value": "hidden" => "keys",
+            "layers.{layers}.attention.query_key_value": "hidden" => "queries + 2 * keys",
+            "layers.{layers}.attention.output": "queries" => "hidden",
+            "layers.{layers}.feed_forward.inner": "hidden" => "feed_forward",
+            "layers.{layers}.feed_forward.up": "hidden" => "feed_forward",
+            "layers.{layers}.feed_forward.inner_up": "hidden" => "2 * feed_forward",
+            "layers.{layers}.feed_forward.outer": "feed_forward" => "hidden",
         ),
         parameters,
         random,
@@ -173,6 +207,17 @@ checkpoint_component! {
             logits: "float[M, vocabulary]"? = "scores of every token id at the positions",
             hidden_states: "float[B, T, hidden]"* = "embeddings, then each layer's states",
         ),
+        sites(
+            "layers.{layers}.attention.query": "hidden" => "queries",
+            "layers.{layers}.attention.key": "hidden" => "keys",
+            "layers.{layers}.attention.value": "hidden" => "keys",
+            "layers.{layers}.attention.query_key_value": "hidden" => "queries + 2 * keys",
+            "layers.{layers}.attention.output": "queries" => "hidden",
+            "layers.{layers}.feed_forward.inner": "hidden" => "feed_forward",
+            "layers.{layers}.feed_forward.up": "hidden" => "feed_forward",
+            "layers.{layers}.feed_forward.inner_up": "hidden" => "2 * feed_forward",
+            "layers.{layers}.feed_forward.outer": "feed_forward" => "hidden",
+        ),
         parameters,
         random,
     )]
@@ -245,6 +290,17 @@ checkpoint_component! {
             hidden_states: "float[B, T, hidden]"* = "embeddings, then each layer's states",
             cache: "float[B, G, S, size]"* = "keys and values of all tokens: key and value of the first layer, of the second, …",
         ),
+        sites(
+            "layers.{layers}.attention.query": "hidden" => "queries",
+            "layers.{layers}.attention.key": "hidden" => "keys",
+            "layers.{layers}.attention.value": "hidden" => "keys",
+            "layers.{layers}.attention.query_key_value": "hidden" => "queries + 2 * keys",
+            "layers.{layers}.attention.output": "queries" => "hidden",
+            "layers.{layers}.feed_forward.inner": "hidden" => "feed_forward",
+            "layers.{layers}.feed_forward.up": "hidden" => "feed_forward",
+            "layers.{layers}.feed_forward.inner_up": "hidden" => "2 * feed_forward",
+            "layers.{layers}.feed_forward.outer": "feed_forward" => "hidden",
+        ),
         parameters,
         random,
     )]
@@ -306,6 +362,17 @@ checkpoint_component! {
             hidden: "float[B, T, hidden]"? = "states of the last layer",
             logits: "float[B, T]"? = "log-odds that the token is replaced",
             hidden_states: "float[B, T, hidden]"* = "embeddings, then each layer's states",
+        ),
+        sites(
+            "layers.{layers}.attention.query": "hidden" => "queries",
+            "layers.{layers}.attention.key": "hidden" => "keys",
+            "layers.{layers}.attention.value": "hidden" => "keys",
+            "layers.{layers}.attention.query_key_value": "hidden" => "queries + 2 * keys",
+            "layers.{layers}.attention.output": "queries" => "hidden",
+            "layers.{layers}.feed_forward.inner": "hidden" => "feed_forward",
+            "layers.{layers}.feed_forward.up": "hidden" => "feed_forward",
+            "layers.{layers}.feed_forward.inner_up": "hidden" => "2 * feed_forward",
+            "layers.{layers}.feed_forward.outer": "feed_forward" => "hidden",
         ),
         parameters,
         random,
@@ -374,6 +441,17 @@ checkpoint_component! {
             logits: "float[B, classes]"? = "scores of the classes",
             hidden_states: "float[B, T, hidden]"* = "embeddings, then each layer's states",
         ),
+        sites(
+            "layers.{layers}.attention.query": "hidden" => "queries",
+            "layers.{layers}.attention.key": "hidden" => "keys",
+            "layers.{layers}.attention.value": "hidden" => "keys",
+            "layers.{layers}.attention.query_key_value": "hidden" => "queries + 2 * keys",
+            "layers.{layers}.attention.output": "queries" => "hidden",
+            "layers.{layers}.feed_forward.inner": "hidden" => "feed_forward",
+            "layers.{layers}.feed_forward.up": "hidden" => "feed_forward",
+            "layers.{layers}.feed_forward.inner_up": "hidden" => "2 * feed_forward",
+            "layers.{layers}.feed_forward.outer": "feed_forward" => "hidden",
+        ),
         parameters,
         random,
     )]
@@ -439,6 +517,17 @@ checkpoint_component! {
             hidden: "float[B, T, hidden]"? = "states of the last layer",
             logits: "float[B, T, classes]"? = "scores of the classes of each token",
             hidden_states: "float[B, T, hidden]"* = "embeddings, then each layer's states",
+        ),
+        sites(
+            "layers.{layers}.attention.query": "hidden" => "queries",
+            "layers.{layers}.attention.key": "hidden" => "keys",
+            "layers.{layers}.attention.value": "hidden" => "keys",
+            "layers.{layers}.attention.query_key_value": "hidden" => "queries + 2 * keys",
+            "layers.{layers}.attention.output": "queries" => "hidden",
+            "layers.{layers}.feed_forward.inner": "hidden" => "feed_forward",
+            "layers.{layers}.feed_forward.up": "hidden" => "feed_forward",
+            "layers.{layers}.feed_forward.inner_up": "hidden" => "2 * feed_forward",
+            "layers.{layers}.feed_forward.outer": "feed_forward" => "hidden",
         ),
         parameters,
         random,

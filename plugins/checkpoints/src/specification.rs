@@ -145,6 +145,29 @@ impl Specification {
         Ok(self)
     }
 
+    /// Whether sizes that a recipe gives are those of the configuration.
+    ///
+    /// # Errors
+    /// One that is another, with what it is.
+    pub fn has_sizes(&self, given: &[(&str, Option<usize>)]) -> Result<()> {
+        for (name, size) in given {
+            let Some(size) = size else { continue };
+            let first = self.layers.first();
+            let real = match *name {
+                "layers" => Some(self.layers.len() as i64),
+                "hidden" => Some(self.hidden),
+                "queries" => first.map(|l| l.attention.heads * l.attention.head),
+                "keys" => first.map(|l| l.attention.key_heads * l.attention.head),
+                _ => first.map(|l| l.feed_forward.inner),
+            };
+            if let Some(real) = real.filter(|real| *real != *size as i64) {
+                let text = format!("the configuration has {real} for `{name}`, and the recipe {size}");
+                return Err(Error::new(text).at(*name).help(format!("write `{name}: {real}`")));
+            }
+        }
+        Ok(())
+    }
+
     /// Changes every layer's attention.
     pub fn each_attention(&mut self, change: impl Fn(&mut AttentionSpecification)) {
         for layer in &mut self.layers {

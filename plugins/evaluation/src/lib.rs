@@ -6,12 +6,14 @@
 mod accuracy;
 mod auc;
 mod correlation;
+mod entities;
 mod isotropy;
 mod shares;
 
 pub use accuracy::{Accuracy, Agreement};
 pub use auc::{Auc, Ranked};
 pub use correlation::{Pearson, Scores, Spearman};
+pub use entities::{Counts, EntityF1, count, entities};
 pub use isotropy::{Embeddings, Isotropy, MeanCosine};
 pub use shares::{BinaryEntropy, Mean, Rate, Sum};
 

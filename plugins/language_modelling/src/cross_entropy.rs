@@ -206,3 +206,50 @@ impl Component for ClassCrossEntropy {
         targets(ports.required("labels")?.tensor("labels")?)
     }
 }
+
+/// Cross-entropy of each token's class: the loss of sequence labelling.
+///
+/// # Example
+/// ```mlm
+/// objective tags = language_modelling.token_cross_entropy()
+/// ```
+#[component(
+    objective,
+    name = "language_modelling.token_cross_entropy",
+    inputs(
+        logits: "float[B, T, classes]" = "scores of the classes",
+        labels: "int[B, T]" = "the right class; below 0 for none, as for padding and the later pieces of a word",
+    ),
+    outputs(loss: "float[]" = "sum over the labelled tokens, in nats"),
+    count_inputs(labels),
+    cost(flops = "5 * B * T * classes"),
+)]
+pub struct TokenCrossEntropy {
+    /// Share of the probability that is spread over all classes.
+    #[param(default = 0.0, range = "[0%, 100%)", kind = "fraction")]
+    pub label_smoothing: f64,
+}
+
+impl Component for TokenCrossEntropy {
+    type State = ();
+
+    fn build(&self, _: &mut Build<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn call(
+        &self,
+        _: &(),
+        x: TokenCrossEntropyInputs<'_>,
+        _: &mut Call<'_>,
+    ) -> Result<TokenCrossEntropyOutputs> {
+        let tokens = MaskedCrossEntropy { label_smoothing: self.label_smoothing };
+        let classes = x.logits.size().last().copied().unwrap_or(1);
+        let loss = tokens.loss(&x.logits.f_reshape([-1, classes])?, &x.labels.f_reshape([-1])?)?;
+        Ok(TokenCrossEntropyOutputs { loss })
+    }
+
+    fn count(&self, _: &(), ports: &zoo_plugin::Inputs<'_>, _: &mut Call<'_>) -> Result<f64> {
+        targets(ports.required("labels")?.tensor("labels")?)
+    }
+}

@@ -7,10 +7,12 @@
 #![allow(rustdoc::broken_intra_doc_links, rustdoc::invalid_html_tags)]
 
 mod cross_entropy;
+mod next;
 mod replaced;
 pub mod sample;
 
-pub use cross_entropy::{AllTokensCrossEntropy, ClassCrossEntropy, MaskedCrossEntropy};
+pub use cross_entropy::{AllTokensCrossEntropy, ClassCrossEntropy, MaskedCrossEntropy, TokenCrossEntropy};
+pub use next::{NextTokens, next_tokens};
 pub use replaced::{Replace, ReplacedTokenDetection};
 pub use sample::Sample;
 

@@ -5,10 +5,12 @@
 #![allow(rustdoc::broken_intra_doc_links, rustdoc::invalid_html_tags)]
 
 mod language;
+mod marked_names;
 mod register_language;
 mod register_pairs;
 
 pub use language::{Language, Sentence};
+pub use marked_names::MarkedNames;
 pub use register_language::RegisterLanguage;
 pub use register_pairs::RegisterPairs;
 

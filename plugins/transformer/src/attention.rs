@@ -31,6 +31,8 @@ pub(crate) struct AttentionMask {
     /// Place in the row of the first token of each token's document, int[B, T]; absent where a row is
     /// one document.
     beginnings: Option<Tensor>,
+    /// Whether a token sees none of those after it, where `visible` does not say so.
+    causal: bool,
 }
 
 impl AttentionMask {
@@ -40,12 +42,22 @@ impl AttentionMask {
         let (keep, beginnings) = match (documents, mask) {
             (Some(documents), mask) => (documents.visible(mask)?, Some(documents.beginnings()?)),
             (None, Some(mask)) => (mask.f_ne(0)?.f_unsqueeze(1)?, None),
-            (None, None) => return Ok(Self { visible: None, beginnings: None }),
+            (None, None) => return Ok(Self { visible: None, beginnings: None, causal: false }),
         };
         if keep.device() == Device::Cpu && bool::try_from(keep.f_all()?)? {
-            return Ok(Self { visible: None, beginnings: None });
+            return Ok(Self { visible: None, beginnings: None, causal: false });
         }
-        Ok(Self { visible: Some(keep.f_unsqueeze(1)?), beginnings })
+        Ok(Self { visible: Some(keep.f_unsqueeze(1)?), beginnings, causal: false })
+    }
+
+    /// The same without what stands after each of `length` tokens.
+    pub(crate) fn causal(&self, length: i64) -> Result<Self> {
+        let beginnings = self.beginnings.as_ref().map(Tensor::shallow_clone);
+        let Some(visible) = &self.visible else {
+            return Ok(Self { visible: None, beginnings, causal: true });
+        };
+        let before = Tensor::f_ones([length, length], (Kind::Bool, visible.device()))?.f_tril(0)?;
+        Ok(Self { visible: Some(visible.f_logical_and(&before)?), beginnings, causal: false })
     }
 }
 
@@ -116,7 +128,7 @@ impl SelfAttention {
             &value,
             mask.visible.as_ref(),
             rate,
-            false,
+            mask.causal,
             None::<f64>,
             false,
         )?;
@@ -137,6 +149,41 @@ mod tests {
             Vec::try_from(scale_heads(&context, &alive.unsqueeze(2)).unwrap().reshape([-1])).unwrap();
         let third = 4.0 / 3.0;
         assert_eq!(scaled, [third, 0.0, third, third, 1.0, 1.0, 1.0, 1.0]);
+    }
+
+    /// All scores zero: shares of a row are one over what it may see.
+    #[test]
+    fn who_sees_whom() {
+        let shares = |mask: &AttentionMask| -> Vec<Vec<f64>> {
+            let zeros = Tensor::zeros([1, 1, 4, 4], (Kind::Double, Device::Cpu));
+            let values = Tensor::eye(4, (Kind::Double, Device::Cpu)).view([1, 1, 4, 4]);
+            let visible = mask.visible.as_ref();
+            let y = Tensor::scaled_dot_product_attention(
+                &zeros,
+                &zeros,
+                &values,
+                visible,
+                0.0,
+                mask.causal,
+                None::<f64>,
+                false,
+            );
+            (0..4).map(|i| Vec::try_from(y.select(2, i).reshape([-1])).unwrap()).collect()
+        };
+        let full = AttentionMask::new(None, None).unwrap();
+        assert_eq!(shares(&full), vec![vec![0.25; 4]; 4]);
+        let third = 1.0 / 3.0;
+        let causal = vec![
+            vec![1.0, 0.0, 0.0, 0.0],
+            vec![0.5, 0.5, 0.0, 0.0],
+            vec![third, third, third, 0.0],
+            vec![0.25; 4],
+        ];
+        assert_eq!(shares(&full.causal(4).unwrap()), causal);
+        let padding = Tensor::from_slice2(&[[1_i64, 1, 1, 0]]);
+        let padded = AttentionMask::new(Some(&padding), None).unwrap();
+        assert_eq!(shares(&padded), vec![vec![third, third, third, 0.0]; 4]);
+        assert_eq!(shares(&padded.causal(4).unwrap())[..3], causal[..3]);
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl Component for ElectraGenerator {
 
     fn build(&self, cx: &mut Build<'_>) -> Result<Self::State> {
         let shape = self.shape()?;
-        let encoder = Encoder::new(cx, "electra.", &shape)?;
+        let encoder = Encoder::new(cx, "electra.", &shape, self.causal()?)?;
         Ok((encoder, VocabularyHead::new(cx, &NAMES, &shape)?))
     }
 
@@ -142,7 +142,7 @@ impl Component for ElectraDiscriminator {
 
     fn build(&self, cx: &mut Build<'_>) -> Result<Self::State> {
         let shape = self.shape()?;
-        let encoder = Encoder::new(cx, "electra.", &shape)?;
+        let encoder = Encoder::new(cx, "electra.", &shape, self.causal()?)?;
         Ok((encoder, TokenScoreHead::new(cx, "discriminator_predictions", &shape)?))
     }
 

@@ -72,6 +72,10 @@ macro_rules! encoder_component {
             /// Standard deviation of the truncated normal that weights start from.
             #[param(default = 0.02, range = ">= 0")]
             pub initial_deviation: f64,
+            /// `causal`, where a token sees itself and those before it, or `bidirectional`: one for all
+            /// layers, or one each from the lowest on.
+            #[param(default = ["bidirectional"])]
+            pub attention: Vec<String>,
         }
 
         impl $name {
@@ -80,6 +84,10 @@ macro_rules! encoder_component {
                 if family == "bert" && self.embedding != self.hidden {
                     let text = format!("transformers has no {class} whose embeddings are narrower than its states");
                     return Err(Error::new(text).at("embedding"));
+                }
+                if self.causal()?.contains(&true) {
+                    let text = format!("transformers has no {class} with causal layers");
+                    return Err(Error::new(text).at("attention"));
                 }
                 let config = serde_json::json!({
                     "architectures": [class],
@@ -102,6 +110,11 @@ macro_rules! encoder_component {
                     "vocab_size": self.vocabulary,
                 });
                 serde_json::to_vec_pretty(&config).map_err(|e| Error::new(format!("a configuration: {e}")))
+            }
+
+            /// Whether each layer is causal.
+            pub(crate) fn causal(&self) -> Result<Vec<bool>> {
+                $crate::encoder::causal_layers(&self.attention, self.layers)
             }
 
             pub(crate) fn shape(&self) -> Result<$crate::encoder::Shape> {
@@ -129,6 +142,24 @@ macro_rules! encoder_component {
     };
 }
 pub(crate) use encoder_component;
+
+/// What `attention` says of each of so many layers: whether it is causal.
+pub(crate) fn causal_layers(ways: &[String], layers: usize) -> Result<Vec<bool>> {
+    if ways.len() != 1 && ways.len() != layers {
+        return Err(Error::new(format!("`attention` has {} entries for {layers} layers", ways.len()))
+            .help("give one entry for all layers, or one each")
+            .at("attention"));
+    }
+    let causal = |way: &String| match way.as_str() {
+        "causal" => Ok(true),
+        "bidirectional" => Ok(false),
+        other => {
+            let text = format!("attention is `causal` or `bidirectional`, not `{other}`");
+            Err(Error::new(text).at("attention"))
+        }
+    };
+    (0..layers).map(|i| ways.get(i).or(ways.first()).map_or(Ok(false), causal)).collect()
+}
 
 #[derive(Debug)]
 struct Embeddings {
@@ -308,11 +339,13 @@ pub struct Encoder {
     embeddings: Embeddings,
     projection: Option<Linear>,
     layers: Vec<Layer>,
+    /// Whether each layer's tokens see none after them.
+    causal: Vec<bool>,
 }
 
 impl Encoder {
     /// Parameters under `prefix` (with its dot), named as in checkpoints.
-    pub(crate) fn new(cx: &mut Build<'_>, prefix: &str, shape: &Shape) -> Result<Self> {
+    pub(crate) fn new(cx: &mut Build<'_>, prefix: &str, shape: &Shape, causal: Vec<bool>) -> Result<Self> {
         let embeddings = Embeddings::new(cx, &format!("{prefix}embeddings"), shape)?;
         let projection = if shape.embedding == shape.hidden {
             None
@@ -323,19 +356,21 @@ impl Encoder {
         let layers = (0..shape.layers)
             .map(|i| Layer::new(cx, &format!("{prefix}encoder.layer.{i}"), i, shape))
             .collect::<Result<_>>()?;
-        Ok(Self { embeddings, projection, layers })
+        Ok(Self { embeddings, projection, layers, causal })
     }
 
     /// Token ids [B, T] to hidden states [B, T, hidden].
     pub(crate) fn forward(&self, x: Tokens<'_>, cx: &Call<'_>) -> Result<Tensor> {
         let documents = x.document_ids.map(Documents::new).transpose()?;
         let mask = AttentionMask::new(x.attention_mask, documents.as_ref())?;
+        let causal = if self.causal.contains(&true) { Some(mask.causal(x.ids.size2()?.1)?) } else { None };
         let mut x = self.embeddings.forward(x.ids, x.segment_ids, documents.as_ref(), cx)?;
         if let Some(projection) = &self.projection {
             x = projection.forward(&x)?;
         }
-        for layer in &self.layers {
-            x = layer.forward(&x, &mask, cx)?;
+        for (layer, is_causal) in self.layers.iter().zip(&self.causal) {
+            let mask = causal.as_ref().filter(|_| *is_causal).unwrap_or(&mask);
+            x = layer.forward(&x, mask, cx)?;
         }
         Ok(x)
     }
@@ -396,7 +431,7 @@ impl Component for TextEncoder {
     type State = Encoder;
 
     fn build(&self, cx: &mut Build<'_>) -> Result<Encoder> {
-        Encoder::new(cx, "", &self.shape()?)
+        Encoder::new(cx, "", &self.shape()?, self.causal()?)
     }
 
     fn export(&self, _state: &Encoder) -> Result<Vec<u8>> {

@@ -122,3 +122,66 @@ impl Component for Classifier {
         Ok(ClassifierOutputs { logits: linear.forward(&first)? })
     }
 }
+
+/// Scores of classes for every token: dropout and a linear map.
+///
+/// What stands on an encoder, or a decoder, when a sequence is labelled.
+///
+/// # Paper
+/// Devlin, Chang, Lee, Toutanova: BERT, NAACL 2019, section 5.3.
+///
+/// # Example
+/// ```mlm
+/// model tagger = transformer.token_classifier(hidden: 256, classes: 9)
+/// ```
+#[component(
+    head,
+    name = "transformer.token_classifier",
+    inputs(states: "float[B, T, hidden]" = "states of a model's last layer"),
+    outputs(
+        logits: "float[B, T, classes]" = "scores of the classes",
+        predicted: "int[B, T]"? = "the class with the highest score, the first of several",
+    ),
+    parameters,
+    random,
+    cost(
+        flops = "2 * B * T * hidden * classes",
+        parameters = "hidden * classes + classes",
+        activations = "2 * B * T * hidden + B * T * classes",
+    ),
+)]
+pub struct TokenClassifier {
+    /// Size of the states.
+    #[param(range = ">= 1")]
+    pub hidden: usize,
+    /// Number of classes.
+    #[param(range = ">= 2")]
+    pub classes: usize,
+    /// Dropout of the states.
+    #[param(default = 0.1, range = "[0%, 100%)", kind = "fraction")]
+    pub dropout: f64,
+    /// Standard deviation of the truncated normal that the weights start from.
+    #[param(default = 0.02, range = ">= 0")]
+    pub initial_deviation: f64,
+}
+
+impl Component for TokenClassifier {
+    type State = Linear;
+
+    fn build(&self, cx: &mut Build<'_>) -> Result<Linear> {
+        let init = Init::TruncatedNormal { mean: 0.0, std: self.initial_deviation };
+        Linear::new(cx, "classifier", self.hidden as i64, self.classes as i64, true, init)
+    }
+
+    fn call(
+        &self,
+        linear: &Linear,
+        x: TokenClassifierInputs<'_>,
+        cx: &mut Call<'_>,
+    ) -> Result<TokenClassifierOutputs> {
+        let states = dropout(x.states.shallow_clone(), self.dropout, cx)?;
+        let logits = linear.forward(&states)?;
+        let predicted = if cx.wants("predicted") { Some(logits.f_argmax(-1, false)?) } else { None };
+        Ok(TokenClassifierOutputs { logits, predicted })
+    }
+}

@@ -13,7 +13,7 @@ mod masked_lm;
 
 pub use electra::{ElectraDiscriminator, ElectraGenerator};
 pub use encoder::TextEncoder;
-pub use heads::Classifier;
+pub use heads::{Classifier, TokenClassifier};
 pub use masked_lm::MaskedLanguageModel;
 
 zoo_plugin::export_plugin!(zoo_transformer);

@@ -65,7 +65,7 @@ impl Component for MaskedLanguageModel {
 
     fn build(&self, cx: &mut Build<'_>) -> Result<Self::State> {
         let shape = self.shape()?;
-        let encoder = Encoder::new(cx, "bert.", &shape)?;
+        let encoder = Encoder::new(cx, "bert.", &shape, self.causal()?)?;
         Ok((encoder, VocabularyHead::new(cx, &NAMES, &shape)?))
     }
 

@@ -19,7 +19,11 @@ use zoo_schema::{Component, Dim, Dtype};
 pub(crate) struct Subject<'a> {
     registry: &'a Arc<Registry>,
     pub(crate) schema: &'a Component,
+    /// What is reported on, where it is not what is called: an adapter.
+    tested: &'a Component,
     instances: Vec<Instance>,
+    /// The place of what is called among them.
+    called: usize,
     options: &'a Options,
     stages: tempfile::TempDir,
 }
@@ -56,7 +60,20 @@ impl<'a> Subject<'a> {
         options: &'a Options,
     ) -> Result<Self> {
         let stages = tempfile::tempdir().map_err(|e| Stop::Failed(e.to_string()))?;
-        let subject = Self { registry, schema, instances, options, stages };
+        // An adapter is called by the model that it acts on: that one is put through its checks, changed.
+        let model = instances.last().and_then(|i| i.on.as_ref()).map(|on| on.instance.as_str());
+        let called = match model {
+            Some(model) => instances.iter().position(|i| i.name == model).unwrap_or_default(),
+            None => instances.len().saturating_sub(1),
+        };
+        let tested = schema;
+        let schema = match (model, instances.get(called)) {
+            (Some(_), Some(model)) => registry
+                .schema(&model.component)
+                .ok_or_else(|| Stop::Failed(format!("there is no `{}`", model.component)))?,
+            _ => schema,
+        };
+        let subject = Self { registry, schema, tested, instances, called, options, stages };
         let (world, id) = subject.world(options.seed)?;
         let (again, _) = subject.world(options.seed)?;
         world.name(id)?;
@@ -79,11 +96,11 @@ impl<'a> Subject<'a> {
         let environment = Files { local, assets: self.options.assets.clone() };
         let options = WorldOptions { run_seed, device: Device::Cpu, paranoid: false };
         let world = World::new(Arc::clone(self.registry), Arc::new(environment), options);
-        let mut last = None;
+        let mut made = Vec::new();
         for instance in &self.instances {
-            last = Some(world.create(instance)?);
+            made.push(world.create(instance)?);
         }
-        match last {
+        match made.get(self.called).copied() {
             Some(id) => Ok((world, id)),
             None => failed("there is nothing to make"),
         }
@@ -96,7 +113,7 @@ impl<'a> Subject<'a> {
     /// The parameters that it is made with.
     pub(crate) fn parameters(&self) -> &Map<String, Json> {
         static EMPTY: std::sync::LazyLock<Map<String, Json>> = std::sync::LazyLock::new(Map::new);
-        self.instances.last().map_or(&EMPTY, |i| &i.parameters)
+        self.instances.get(self.called).map_or(&EMPTY, |i| &i.parameters)
     }
 
     pub(crate) fn inputs(&self, wish: &Wish, round: u64) -> Result<Inputs> {
@@ -125,7 +142,7 @@ impl<'a> Subject<'a> {
     }
 
     pub(crate) fn check(&self, report: &mut Report) {
-        let name = self.schema.name.clone();
+        let name = self.tested.name.clone();
         let mut add = |check: &'static str, result: Result<()>| {
             report.add(Some(&name), check, result.into());
         };
@@ -134,7 +151,7 @@ impl<'a> Subject<'a> {
             "data" => add("reading", kinds::data(self)),
             "optimizer" => add("update", kinds::optimizer(self)),
             "schedule" => add("factors", kinds::schedule(self)),
-            "adapter" => add("shapes", skipped("an adapter is called by the model it acts on")),
+            "adapter" => add("shapes", skipped("its example puts it on no model")),
             kind => {
                 add("shapes", self.shapes());
                 add("batch of one", self.batch_of_one());

@@ -82,7 +82,10 @@ impl FeedForward {
     pub fn forward(&self, x: &Tensor, cx: &Call<'_>) -> Result<Tensor> {
         let s = &self.specification;
         let site = |part: &str, x: &Tensor, y: Tensor| cx.site(&format!("{}.{part}", self.site), x, y);
-        let y = site("inner", x, self.first.forward(x)?)?;
+        // Two maps stored as one are a site of another size, and have another name.
+        let fused = matches!(s.kind, FeedForwardKind::GatedFused { .. });
+        let first = if fused { "inner_up" } else { "inner" };
+        let y = site(first, x, self.first.forward(x)?)?;
         let inner = match (&self.up, s.kind) {
             (Some(up), _) => s.activation.forward(&y)?.f_mul(&site("up", x, up.forward(x)?)?)?,
             (None, FeedForwardKind::GatedFused { .. }) => {
