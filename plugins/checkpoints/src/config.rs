@@ -176,6 +176,18 @@ impl Config {
         self.get(key).map_or(Ok(default), |value| self.number(key, value, -LARGEST, LARGEST))
     }
 
+    /// The token that pads, whose vector is never trained: `pad_token_id`, or the family's; none where the
+    /// file says `null`.
+    ///
+    /// # Errors
+    /// When it is no whole number.
+    pub fn padding(&self, default: i64) -> Result<Option<i64>> {
+        if self.map.get("pad_token_id").is_some_and(Value::is_null) {
+            return Ok(None);
+        }
+        self.whole_or("pad_token_id", default).map(Some)
+    }
+
     /// A number of layers, at least 0.
     ///
     /// # Errors

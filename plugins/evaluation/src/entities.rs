@@ -67,7 +67,7 @@ pub fn count(counts: &mut Counts, labels: &[&str], predictions: &[&str]) {
 ///
 /// # Example
 /// ```mlm
-/// metric entity_f1 = evaluation.entity_f1(tags: ["O", "B-PER", "I-PER"])
+/// metric entity_f1 = evaluation.entity_f1(tags: ["O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-ORG", "I-ORG", "B-MISC", "I-MISC"])
 /// ```
 #[component(
     metric,

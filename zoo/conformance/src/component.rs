@@ -118,7 +118,11 @@ impl<'a> Subject<'a> {
 
     pub(crate) fn inputs(&self, wish: &Wish, round: u64) -> Result<Inputs> {
         let seed = self.options.seed.wrapping_mul(1000).wrapping_add(round);
-        inputs::make(self.schema, self.parameters(), wish, seed).map_err(Stop::Skipped)
+        let mut wish = wish.clone();
+        if let Some(fixed) = self.options.sizes.get(&self.schema.name) {
+            wish.sizes.extend(fixed.clone());
+        }
+        inputs::make(self.schema, self.parameters(), &wish, seed).map_err(Stop::Skipped)
     }
 
     pub(crate) fn call(

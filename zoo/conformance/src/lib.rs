@@ -30,6 +30,7 @@ pub use report::{CHECKS, Check, Outcome, Report};
 
 use component::Subject;
 use report::Stop;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zoo_host::{PluginPath, Registry};
@@ -49,11 +50,21 @@ pub struct Options {
     /// The folder that paths and names of assets in examples lie in; whatever an asset's URI says
     /// before its last part, that part is looked for there.
     pub assets: Option<PathBuf>,
+    /// Sizes of dimensions of a component's inputs that its example's files fix: pixels of an image, for
+    /// example. By component, then dimension; others are drawn.
+    pub sizes: BTreeMap<String, BTreeMap<String, i64>>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { seed: 1, rounds: 8, plugins: Vec::new(), surroundings: String::new(), assets: None }
+        Self {
+            seed: 1,
+            rounds: 8,
+            plugins: Vec::new(),
+            surroundings: String::new(),
+            assets: None,
+            sizes: BTreeMap::new(),
+        }
     }
 }
 

@@ -60,12 +60,22 @@ fn options(folder: &Path) -> Options {
         ("vit_cls", "vit"),
         ("vit_mae", "vit_mae"),
     ] {
-        std::fs::copy(models.join(model).join("config.json"), folder.join(format!("{name}.json"))).unwrap();
+        let text = std::fs::read_to_string(models.join(model).join("config.json")).unwrap();
+        let mut config: serde_json::Value = serde_json::from_str(&text).unwrap();
+        // The vector of a token that pads is not trained, which differences of the loss know nothing of.
+        config["pad_token_id"] = serde_json::Value::Null;
+        std::fs::write(folder.join(format!("{name}.json")), config.to_string()).unwrap();
     }
     Options {
         plugins: first_party().iter().map(|n| built(n)).collect(),
         surroundings: include_str!("surroundings.mlm").to_owned(),
         assets: Some(folder.to_owned()),
+        sizes: ["vision_encoder", "image_classifier", "masked_image"]
+            .map(|head| {
+                let image = [("C", 3), ("H", 16), ("W", 16)].map(|(name, size)| (name.to_owned(), size));
+                (format!("checkpoint.{head}"), image.into())
+            })
+            .into(),
         ..Options::default()
     }
 }

@@ -109,7 +109,7 @@ pub(super) fn base(config: &Config, family: &'static str, prefix: &'static str) 
         embeddings: EmbeddingsSpecification {
             words: "embeddings.word_embeddings",
             vocabulary,
-            padding: Some(config.whole_or("pad_token_id", 0)?),
+            padding: config.padding(0)?,
             size: hidden,
             positions: Some(PositionTable {
                 name: "embeddings.position_embeddings",
