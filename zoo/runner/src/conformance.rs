@@ -23,6 +23,7 @@ pub(crate) fn run(arguments: &ConformanceArguments) -> Exit {
         plugins: arguments.plugins.clone(),
         surroundings,
         assets: arguments.assets.clone(),
+        ..Options::default()
     };
     let report = zoo_conformance::test(&arguments.plugin, &options);
     if arguments.json {
