@@ -76,7 +76,7 @@ pub fn uniform(seed: u64, place: u64) -> f64 {
     ((bits >> 12) as f64 + 0.5) / (1_u64 << 52) as f64
 }
 
-/// For each row the token at which the cumulated probability passes its number in `at`: int[R].
+/// For each row the token at which the cumulated probability passes its number in `at`: `int[R]`.
 ///
 /// # Errors
 /// libtorch's.

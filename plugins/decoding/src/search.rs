@@ -79,7 +79,7 @@ pub trait Writer {
     /// The model's.
     fn scores(&mut self, rows: &Rows) -> Result<Tensor, Self::Error>;
 
-    /// From now on there are these of the former rows, in this order, int[R]; a row may stand several
+    /// From now on there are these of the former rows, in this order, `int[R]`; a row may stand several
     /// times.
     ///
     /// # Errors
