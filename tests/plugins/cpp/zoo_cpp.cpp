@@ -58,9 +58,7 @@ int32_t create(ZooContext *, ZooStr parameters, ZooInstance **out, ZooError *err
 }
 
 ZooValue give(at::Tensor tensor) {
-    ZooValue value = {ZOO_TAG_TENSOR, 0, {}};
-    value.payload.tensor = new at::Tensor(std::move(tensor));
-    return value;
+    return {ZOO_TAG_TENSOR, 0, {.tensor = new at::Tensor(std::move(tensor))}};
 }
 
 int32_t call(ZooInstance *instance, ZooContext *context, uint32_t method, const ZooValue *ins, size_t n_in,
