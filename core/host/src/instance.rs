@@ -199,6 +199,7 @@ impl Running {
             share,
             run_seed: self.shared.run_seed,
             device: self.shared.device(),
+            mapped: self.shared.map_weights,
         };
         self.shared.parameters.make(&request, checkpoint.as_mut()).map_err(wrong)
     }

@@ -51,6 +51,7 @@ pub use parameters::Parameter;
 pub use scope::{Asset, CallScope, Environment, EnvironmentError, LocalEnvironment, Stage, Wanted};
 pub use seed::{Part, hash, seed};
 pub use value::{Outputs, Value};
+pub use weights::{read_weights, weight_shapes};
 pub use world::{InstanceId, World, WorldOptions};
 
 /// The version of libtorch that zoo was built with, `2.11.0`.

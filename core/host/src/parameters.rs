@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result, nearest};
 use crate::initial::Initial;
-use crate::weights::{Checkpoint, Taken};
+use crate::weights::{Checkpoint, Taken, Wanted};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use tch::{Device, Kind, Tensor};
@@ -56,6 +56,8 @@ pub(crate) struct Request<'a> {
     pub(crate) share: &'a [Share],
     pub(crate) run_seed: u64,
     pub(crate) device: Device,
+    /// Whether what a file holds may stay there.
+    pub(crate) mapped: bool,
 }
 
 #[derive(Debug, Default)]
@@ -160,7 +162,9 @@ impl Parameters {
         let torch = |e: tch::TchError| crate::error::first_line(&e.to_string());
         let loaded = match checkpoint {
             Some(checkpoint) => {
-                match checkpoint.take(request.name, request.shape).map_err(|e| e.to_string())? {
+                let Request { shape, kind, device, mapped, .. } = *request;
+                let wanted = Wanted { shape, kind, device, mapped };
+                match checkpoint.take(request.name, &wanted).map_err(|e| e.to_string())? {
                     Taken::Found(tensor) => Some(tensor),
                     Taken::Optional => None,
                     Taken::Missing => {

@@ -2,15 +2,18 @@
 //! checkpoint, or the load is an error.
 
 use crate::error::{SHOWN, WeightsFault, nearest};
-use safetensors::tensor::{Dtype, Metadata};
+use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 const HEADER_LIMIT: u64 = 100 << 20;
+
+/// What is converted at once, in bytes of the file.
+const PIECE: usize = 4 << 20;
 
 /// Tensors that older exports hold or lack without meaning: index ranges that models compute.
 const IGNORABLE: [&str; 4] = ["position_ids", "token_type_ids", "relative_position_index", "inv_freq"];
@@ -83,19 +86,77 @@ impl Shard {
         Ok(Self { path: path.to_owned(), file, start, metadata })
     }
 
-    fn read(&self, name: &str) -> Result<Tensor, WeightsFault> {
-        let fail = |reason: String| WeightsFault::File { path: self.path.clone(), reason };
-        let info = self.metadata.info(name).ok_or_else(|| fail(format!("`{name}` is gone")))?;
-        let kind = kind_of(info.dtype)
-            .ok_or_else(|| fail(format!("`{name}` is of type {:?}, which is not read", info.dtype)))?;
-        let mut bytes = vec![0_u8; info.data_offsets.1 - info.data_offsets.0];
-        self.file
-            .read_exact_at(&mut bytes, self.start + info.data_offsets.0 as u64)
-            .map_err(|e| fail(e.to_string()))?;
-        let shape: Vec<i64> = info.shape.iter().map(|d| *d as i64).collect();
-        Tensor::f_from_data_size(&bytes, &shape, kind)
-            .map_err(|e| fail(crate::error::first_line(&e.to_string())))
+    fn info(&self, name: &str) -> Result<&TensorInfo, WeightsFault> {
+        self.metadata.info(name).ok_or_else(|| self.fault(format!("`{name}` is gone")))
     }
+
+    fn fault(&self, reason: String) -> WeightsFault {
+        WeightsFault::File { path: self.path.clone(), reason }
+    }
+
+    /// The tensor as it is wanted. It takes its own size in memory and some megabytes while it is read:
+    /// values come from the file straight into their place.
+    fn read(&self, name: &str, wanted: &Wanted<'_>) -> Result<Tensor, WeightsFault> {
+        let info = self.info(name)?;
+        let kind = kind_of(info.dtype)
+            .ok_or_else(|| self.fault(format!("`{name}` is of type {:?}, which is not read", info.dtype)))?;
+        let torch = |e: tch::TchError| self.fault(crate::error::first_line(&e.to_string()));
+        let bytes = |e: zoo_torch::Error| self.fault(e.to_string());
+        let begin = self.start + info.data_offsets.0 as u64;
+        let here = kind == wanted.kind && wanted.device == Device::Cpu;
+        if here
+            && wanted.mapped
+            && let Some(tensor) = self.map(begin, info.data_offsets.1 - info.data_offsets.0, wanted)
+        {
+            return Ok(tensor);
+        }
+        let read = |tensor: &mut Tensor, from: u64| {
+            zoo_torch::tensor::with_bytes(tensor, |bytes| self.file.read_exact_at(bytes, from))
+                .map_err(bytes)?
+                .map_err(|e| self.fault(e.to_string()))
+        };
+        let mut whole = Tensor::f_empty(wanted.shape, (wanted.kind, wanted.device)).map_err(torch)?;
+        if here {
+            read(&mut whole, begin)?;
+            return Ok(whole);
+        }
+        let (flat, width) = (whole.f_view([-1]).map_err(torch)?, kind.elt_size_in_bytes().max(1));
+        let (count, step) = (whole.numel(), (PIECE / width).max(1));
+        let staging = Tensor::f_empty([count.min(step) as i64], (kind, Device::Cpu)).map_err(torch)?;
+        for from in (0..count).step_by(step) {
+            let length = (count - from).min(step) as i64;
+            let mut piece = staging.f_narrow(0, 0, length).map_err(torch)?;
+            read(&mut piece, begin + (from * width) as u64)?;
+            let place = flat.f_narrow(0, from as i64, length);
+            place.and_then(|mut place| place.f_copy_(&piece)).map_err(torch)?;
+        }
+        Ok(whole)
+    }
+
+    /// A tensor whose memory is the file; none where it cannot be.
+    fn map(&self, begin: u64, length: usize, wanted: &Wanted<'_>) -> Option<Tensor> {
+        if length == 0 {
+            return None;
+        }
+        let mut options = memmap2::MmapOptions::new();
+        options.offset(begin).len(length).no_reserve_swap();
+        // SAFETY: the map is private, so what is written stays in this process. A file that another process
+        // changes meanwhile changes values, and one that it cuts ends this process: see `map_weights`.
+        let map = unsafe { options.map_copy(&self.file) }.ok()?;
+        // Only a hint.
+        let _ = map.advise(memmap2::Advice::WillNeed);
+        zoo_torch::tensor::from_owner(map, 0, wanted.shape, wanted.kind).ok()
+    }
+}
+
+/// How a component wants a tensor.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) shape: &'a [i64],
+    pub(crate) kind: Kind,
+    pub(crate) device: Device,
+    /// Its memory may be the file's.
+    pub(crate) mapped: bool,
 }
 
 /// Whether the file is what `torch.save` writes: by its name, or by how a zip file or a pickle begins.
@@ -132,6 +193,44 @@ fn spellings(name: &str) -> Vec<String> {
         }
     }
     all
+}
+
+/// No shard that is not beside its index.
+fn beside(name: &str) -> Result<PathBuf, String> {
+    Err(format!("`{name}`, which the index names, is not beside it"))
+}
+
+/// Names and shapes of the tensors of a safetensors file, of the folder of one, or of an index of several; read
+/// from headers alone.
+///
+/// # Errors
+/// Files that are missing, damaged, or pickles.
+pub fn weight_shapes(path: &Path) -> Result<BTreeMap<String, Vec<i64>>, WeightsFault> {
+    let checkpoint = Checkpoint::open(path, &beside)?;
+    let shapes = checkpoint.names.iter().filter_map(|(name, shard)| {
+        let info = checkpoint.shards.get(*shard)?.metadata.info(name)?;
+        Some((name.clone(), info.shape.iter().map(|d| *d as i64).collect()))
+    });
+    Ok(shapes.collect())
+}
+
+/// Every tensor of such files as it is stored, on the CPU, by name.
+///
+/// # Errors
+/// As [`weight_shapes`], and types of elements that libtorch has not.
+pub fn read_weights(path: &Path) -> Result<BTreeMap<String, Tensor>, WeightsFault> {
+    let checkpoint = Checkpoint::open(path, &beside)?;
+    let mut tensors = BTreeMap::new();
+    for (name, shard) in &checkpoint.names {
+        let Some(shard) = checkpoint.shards.get(*shard) else { continue };
+        let info = shard.info(name)?;
+        let shape: Vec<i64> = info.shape.iter().map(|d| *d as i64).collect();
+        // Of a type that there is none of, reading tells.
+        let kind = kind_of(info.dtype).unwrap_or(Kind::Float);
+        let wanted = Wanted { shape: &shape, kind, device: Device::Cpu, mapped: false };
+        tensors.insert(name.clone(), shard.read(name, &wanted)?);
+    }
+    Ok(tensors)
 }
 
 impl Checkpoint {
@@ -227,7 +326,7 @@ impl Checkpoint {
 
     /// The values of a parameter. One that the checkpoint lacks and need not is to be made anew; what it
     /// lacks otherwise is reported by [`finish`](Self::finish).
-    pub(crate) fn take(&mut self, name: &str, shape: &[i64]) -> Result<Taken, WeightsFault> {
+    pub(crate) fn take(&mut self, name: &str, wanted: &Wanted<'_>) -> Result<Taken, WeightsFault> {
         let found = self.find(name).and_then(|full| Some((self.names.get(&full).copied()?, full)));
         let Some((shard, full)) = found.and_then(|(i, full)| Some((self.shards.get(i)?, full))) else {
             if ignorable(name) {
@@ -242,14 +341,16 @@ impl Checkpoint {
             self.missing.push((name.to_owned(), near));
             return Ok(Taken::Missing);
         };
-        let tensor = shard.read(&full)?;
-        if tensor.size() != shape {
+        // The header tells the shape; what does not fit is not read.
+        let found: Vec<i64> = shard.info(&full)?.shape.iter().map(|d| *d as i64).collect();
+        if found != wanted.shape {
             return Err(WeightsFault::Shape {
                 name: name.to_owned(),
-                found: tensor.size(),
-                expected: shape.to_vec(),
+                found,
+                expected: wanted.shape.to_vec(),
             });
         }
+        let tensor = shard.read(&full, wanted)?;
         self.used.insert(full);
         Ok(Taken::Found(tensor))
     }

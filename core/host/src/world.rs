@@ -33,11 +33,16 @@ pub struct WorldOptions {
     pub device: Device,
     /// Also look for values that are no numbers and for changed switches of the process, at a price.
     pub paranoid: bool,
+    /// Parameters of a checkpoint stay in its file, mapped into memory, where they lie there as they are
+    /// wanted: nothing is copied, pages are read when they are used, and processes share them. For
+    /// those who only read them, as long as nobody writes into the file; default false: they are
+    /// copied.
+    pub map_weights: bool,
 }
 
 impl std::default::Default for WorldOptions {
     fn default() -> Self {
-        Self { run_seed: 0, device: Device::Cpu, paranoid: false }
+        Self { run_seed: 0, device: Device::Cpu, paranoid: false, map_weights: false }
     }
 }
 
@@ -52,6 +57,7 @@ pub(crate) struct Shared {
     pub(crate) environment: Arc<dyn Environment>,
     pub(crate) run_seed: u64,
     pub(crate) paranoid: bool,
+    pub(crate) map_weights: bool,
     device: Mutex<Device>,
     pub(crate) parameters: Parameters,
     cells: RwLock<Vec<Arc<Cell>>>,
@@ -131,6 +137,7 @@ impl World {
                 environment,
                 run_seed: options.run_seed,
                 paranoid: options.paranoid,
+                map_weights: options.map_weights,
                 device: Mutex::new(options.device),
                 parameters: Parameters::default(),
                 cells: RwLock::default(),

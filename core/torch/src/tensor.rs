@@ -4,7 +4,7 @@ use crate::error::{Error, Result, check};
 use crate::modes::number_of;
 use crate::sys;
 use std::ffi::c_void;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// How often the tensor, or another view of its memory, was written in place: differs after a write.
 ///
@@ -31,6 +31,26 @@ pub fn aliases(a: &Tensor, b: &Tensor) -> Result<bool> {
         unsafe { sys::zoo_torch_tensor_aliases(a.as_ptr().cast_mut(), b.as_ptr().cast_mut(), &mut out) };
     check("comparing memory", status)?;
     Ok(out != 0)
+}
+
+/// Lets `write` fill the bytes of a contiguous CPU tensor, in the machine's order, without a copy.
+///
+/// # Errors
+///
+/// A tensor on another device, one that is not contiguous, and element types without a plain width.
+pub fn with_bytes<Answer>(tensor: &mut Tensor, write: impl FnOnce(&mut [u8]) -> Answer) -> Result<Answer> {
+    number_of(tensor.kind())?;
+    if tensor.device() != Device::Cpu || !tensor.is_contiguous() {
+        return Err(Error::Bytes("only a contiguous tensor on the CPU has bytes to write".to_owned()));
+    }
+    let length = tensor.numel() * tensor.kind().elt_size_in_bytes();
+    if length == 0 {
+        return Ok(write(&mut []));
+    }
+    // SAFETY: a contiguous tensor of the CPU owns so many bytes from its data pointer on, any of which may
+    // hold anything; nothing else in Rust refers to them during the call.
+    let bytes = unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<u8>(), length) };
+    Ok(write(bytes))
 }
 
 /// A CPU tensor of that shape and element type over the owner's bytes from `offset` on, not copied.

@@ -94,7 +94,7 @@ impl<'a> Subject<'a> {
     pub(crate) fn world(&self, run_seed: u64) -> Result<(World, InstanceId)> {
         let local = LocalEnvironment { folder: self.stages.path().to_owned() };
         let environment = Files { local, assets: self.options.assets.clone() };
-        let options = WorldOptions { run_seed, device: Device::Cpu, paranoid: false };
+        let options = WorldOptions { run_seed, device: Device::Cpu, ..WorldOptions::default() };
         let world = World::new(Arc::clone(self.registry), Arc::new(environment), options);
         let mut made = Vec::new();
         for instance in &self.instances {

@@ -163,7 +163,7 @@ impl Model {
             reason: e.to_string(),
         })?;
         let environment = Arc::new(LocalEnvironment { folder: stages.path().to_owned() });
-        let options = WorldOptions { device, ..WorldOptions::default() };
+        let options = WorldOptions { device, map_weights: true, ..WorldOptions::default() };
         let world = World::new(Arc::clone(registry), environment, options);
         let place = folder.display().to_string();
         let mut parameters = Map::new();
