@@ -8,6 +8,7 @@ mod auc;
 mod correlation;
 mod entities;
 mod isotropy;
+mod probe;
 mod shares;
 
 pub use accuracy::{Accuracy, Agreement};
@@ -15,6 +16,7 @@ pub use auc::{Auc, Ranked};
 pub use correlation::{Pearson, Scores, Spearman};
 pub use entities::{Counts, EntityF1, count, entities};
 pub use isotropy::{Embeddings, Isotropy, MeanCosine};
+pub use probe::{Examples, RidgeProbe};
 pub use shares::{BinaryEntropy, Mean, Rate, Sum};
 
 zoo_plugin::export_plugin!(zoo_evaluation);

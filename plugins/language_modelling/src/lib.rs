@@ -7,11 +7,13 @@
 #![allow(rustdoc::broken_intra_doc_links, rustdoc::invalid_html_tags)]
 
 mod cross_entropy;
+mod iterative_fill;
 mod next;
 mod replaced;
 pub mod sample;
 
 pub use cross_entropy::{AllTokensCrossEntropy, ClassCrossEntropy, MaskedCrossEntropy, TokenCrossEntropy};
+pub use iterative_fill::IterativeFill;
 pub use next::{NextTokens, next_tokens};
 pub use replaced::{Replace, ReplacedTokenDetection};
 pub use sample::Sample;

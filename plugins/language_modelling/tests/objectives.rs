@@ -175,3 +175,19 @@ fn replacing_changes_the_places_alone_and_a_lucky_guess_is_the_original() {
     assert_eq!(changed, ids);
     assert!(!bool::try_from(replaced.any()).unwrap());
 }
+
+/// Two sequences with one and three hidden tokens, of which each costs 1 and 0.2: their mean is that over tokens.
+#[test]
+fn tokens_count_alike_whatever_their_sequence() {
+    // Two scores, of which the right one is z: the loss is ln(1 + e^-z).
+    let score = |loss: f64| -(loss.exp() - 1.0).ln();
+    let scores: Vec<f64> = [1.0, 0.2, 0.2, 0.2].iter().flat_map(|loss| [score(*loss), 0.0]).collect();
+    let logits = Tensor::from_slice(&scores).reshape([4, 2]);
+    let labels = Tensor::zeros([4], (Kind::Int64, Device::Cpu));
+    close(value(&mlm().loss(&logits, &labels).unwrap()) / 4.0, 0.4, 1e-6);
+    // Scores of zero cost ln V.
+    for (vocabulary, expected) in [(128, 4.852_030), (39, 3.663_562)] {
+        let logits = Tensor::zeros([4, vocabulary], (Kind::Float, Device::Cpu));
+        close(value(&mlm().loss(&logits, &labels).unwrap()) / 4.0, expected, 1e-6);
+    }
+}

@@ -7,12 +7,14 @@ mod char_span;
 pub mod random_tokens;
 mod span;
 mod uniform;
+mod uniform_rate;
 mod vocabulary;
 
 pub use char_span::CharacterSpan;
 pub use random_tokens::RandomTokens;
 pub use span::WordSpan;
 pub use uniform::UniformSample;
+pub use uniform_rate::{UniformRate, UniformRateOutputs};
 pub use vocabulary::Vocabulary;
 
 zoo_plugin::export_plugin!(zoo_masking);

@@ -5,15 +5,22 @@
 #![allow(rustdoc::broken_intra_doc_links, rustdoc::invalid_html_tags)]
 
 mod attention;
+mod causal_decoder;
 mod documents;
 mod electra;
 mod encoder;
 mod heads;
 mod masked_lm;
+mod patch_encoder;
+mod pre_norm;
+mod query_decoder;
 
+pub use causal_decoder::CausalDecoder;
 pub use electra::{ElectraDiscriminator, ElectraGenerator};
 pub use encoder::TextEncoder;
 pub use heads::{Classifier, TokenClassifier};
 pub use masked_lm::MaskedLanguageModel;
+pub use patch_encoder::PatchEncoder;
+pub use query_decoder::QueryDecoder;
 
 zoo_plugin::export_plugin!(zoo_transformer);

@@ -50,7 +50,10 @@ fn options(folder: &Path) -> Options {
     }
     std::fs::write(folder.join("pairs.tsv"), pairs).unwrap();
     std::fs::write(folder.join("reviews.jsonl"), reviews).unwrap();
-    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/checkpoints/tests/golden");
+    let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins");
+    let photographs = plugins.join("vision/tests/photographs.parquet");
+    std::fs::copy(photographs, folder.join("photographs.parquet")).unwrap();
+    let models = plugins.join("checkpoints/tests/golden");
     for (model, name) in [
         ("bert_mlm", "bert"),
         ("gpt2_clm", "gpt2"),
