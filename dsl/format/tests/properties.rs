@@ -7,10 +7,12 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 use zoo_syntax::{Diagnostic, FileId, Parse, Tree, parse};
 
-const RECIPES: [&str; 3] = [
+const RECIPES: [&str; 5] = [
     include_str!("../../syntax/tests/all.mlm"),
     include_str!("../../../recipes/electra.mlm"),
     include_str!("../../../recipes/mirror-bert.mlm"),
+    include_str!("../../../recipes/mlm-u-mazes.mlm"),
+    include_str!("../../../recipes/mto.mlm"),
 ];
 
 /// Tokens that are no trivia, without commas before closing brackets.
