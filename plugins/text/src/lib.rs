@@ -2,7 +2,7 @@
 //!
 //! * Sources: [`Files`], [`Lines`], [`JsonLines`], [`SeparatedValues`], [`Parquet`]. Nothing is held in
 //!   memory: where rows lie is found once and kept, and they are read by index.
-//! * Tokenizers: [`WordPieceTokenizer`] and [`BytePairTokenizer`], trained on a source;
+//! * Tokenizers: [`WordPieceTokenizer`], [`BytePairTokenizer`] and [`UnigramTokenizer`], trained on a source;
 //!   [`WordTokenizer`], the words of a source; [`PretrainedTokenizer`].
 //! * Rows of tokens: [`Packed`], [`TwoSegments`], [`Tokenized`], made once for a source and a tokenizer.
 
@@ -23,6 +23,7 @@ mod tagged;
 mod tokenizer;
 mod trained;
 mod training;
+mod unigram;
 mod word_level;
 
 pub use crate::csv::{SeparatedValues, TableRows};
@@ -34,7 +35,7 @@ pub use packed::{Packed, Tokenized, TwoSegments};
 pub use rows::PackedRows;
 pub use tagged::{Columns, Tagged, piece_labels};
 pub use tokenizer::Tokenizer;
-pub use trained::{BytePairTokenizer, PretrainedTokenizer, WordPieceTokenizer};
+pub use trained::{BytePairTokenizer, PretrainedTokenizer, UnigramTokenizer, WordPieceTokenizer};
 pub use word_level::WordTokenizer;
 
 zoo_plugin::export_plugin!(zoo_text);
