@@ -202,6 +202,9 @@ fn a_model_that_cannot_be_had_is_one_clear_message() {
             "there is no folder `org/name`; a model of the hub is `hf:org/name`",
         ),
         (&["generate", "--model", "hf:org/name", "--offline"], "hf:org/name"),
+        (&["parity", "org/name"], "there is no folder `org/name`; a model of the hub is `hf:org/name`"),
+        (&["parity", "hf:org/name", "--offline"], "hf:org/name"),
+        (&["parity", "bert_cls"], "it has no oracle.safetensors, and `--oracle` names none"),
         (&["generate", "--model", "bert_cls"], "checkpoint.causal_lm"),
         (&["fill-mask", "--model", "bert_cls"], "checkpoint.masked_lm"),
     ] {
@@ -210,4 +213,14 @@ fn a_model_that_cannot_be_had_is_one_clear_message() {
         assert!(answer.err.contains(wanted), "{words:?}: {}", answer.err);
         assert!(answer.err.lines().count() <= 4 && answer.out.is_empty(), "{answer:#?}");
     }
+}
+
+#[test]
+fn numbers_to_compare_with_may_lie_elsewhere() {
+    let place = Place::new();
+    model(&place, "bert_cls", "words", None);
+    let oracle = repository().join("plugins/checkpoints/tests/golden/bert_cls/oracle.safetensors");
+    let answer = place.zoo(&["parity", "bert_cls", "--oracle", oracle.to_str().unwrap()]);
+    assert_eq!(answer.code, 0, "{answer:#?}");
+    assert!(answer.out.ends_with("bert_cls: equal within rounding\n"), "{}", answer.out);
 }

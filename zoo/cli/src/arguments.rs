@@ -315,13 +315,21 @@ pub(crate) struct Bench {
 
 /// Compare a checkpoint with the numbers that its makers' program computed
 ///
-/// The folder has `config.json`, `model.safetensors` and `oracle.safetensors`: inputs `in.*`, outputs
-/// `out.*`, `loss` and gradients `grad.*`. The exit code is 0 where all are equal within rounding.
+/// The numbers are a file of tensors: inputs `in.*`, outputs `out.*`, `loss` and gradients `grad.*`. The exit
+/// code is 0 where all are equal within rounding.
 #[derive(Debug, Args)]
 pub(crate) struct Parity {
-    /// The folder
-    #[arg(value_name = "DIR")]
-    pub(crate) folder: PathBuf,
+    /// A folder with `config.json` and `model.safetensors`, or `hf:ORG/NAME` on the hub
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: String,
+
+    /// The numbers to compare with; the model's own `oracle.safetensors` otherwise
+    #[arg(long, value_name = "FILE")]
+    pub(crate) oracle: Option<PathBuf>,
+
+    /// Use nothing that is not on this machine
+    #[arg(long)]
+    pub(crate) offline: bool,
 
     #[command(flatten)]
     pub(crate) how: InferenceHow,

@@ -4,14 +4,18 @@ use crate::text::Texts;
 use crate::{Error, Result};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Value};
-use minijinja::{Environment, ErrorKind};
+use minijinja::{Environment, ErrorKind, State};
+use serde::Serialize;
 use serde_json::Value as Json;
-use std::io::Read;
+use serde_json::ser::{Formatter, PrettyFormatter};
+use std::io::{Read, Write};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Longest template that is read, in bytes.
 const LONGEST: u64 = 4 << 20;
-/// Steps that a template may take: a template from the hub must not run forever.
-const STEPS: u64 = 10_000_000;
+/// Steps that a template may take, besides one for each byte of the conversation: a template from the hub must
+/// not run forever. A step also pays for 64 bytes of text.
+const STEPS: u64 = 1_000_000;
 
 /// What functions of a template give.
 type Rendered = std::result::Result<Value, minijinja::Error>;
@@ -77,13 +81,19 @@ impl Template {
     /// A template that is wrong, takes too long, or refuses the conversation.
     pub fn render(&self, messages: &Json, answer: bool) -> Result<String> {
         let mut environment = Environment::new();
-        environment.set_fuel(Some(STEPS));
+        environment.set_fuel(Some(STEPS + messages.to_string().len() as u64));
         if let Ok(syntax) = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build() {
             environment.set_syntax(syntax);
         }
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.add_function("raise_exception", |text: String| -> Rendered {
             Err(minijinja::Error::new(ErrorKind::InvalidOperation, text))
+        });
+        environment.add_function("strftime_now", |format: String| -> Rendered {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+            strftime(&format, now)
+                .map(Value::from)
+                .map_err(|e| minijinja::Error::new(ErrorKind::InvalidOperation, e))
         });
         environment.add_filter("tojson", to_json);
         let mut variables: serde_json::Map<String, Json> = self
@@ -112,50 +122,132 @@ impl Template {
     }
 }
 
-/// As Python writes it: `{"a": 1, "b": [true]}`, or over several lines with `indent`.
-fn to_json(value: &Value, options: Kwargs) -> Rendered {
-    let indent: Option<usize> = options.get("indent")?;
-    let wrong = |e: serde_json::Error| minijinja::Error::new(ErrorKind::BadSerialization, e.to_string());
-    let json = serde_json::to_value(value).map_err(wrong)?;
-    let mut text = String::new();
-    write_json(&json, indent.map(|indent| indent.min(16)), 0, &mut text);
-    Ok(Value::from_safe_string(text))
+/// Most bytes that `tojson` may write.
+const LONGEST_JSON: usize = 16 << 20;
+
+/// Bytes, up to a limit: a list that is repeated a hundred million times is not written out.
+struct Limited(Vec<u8>);
+
+impl std::io::Write for Limited {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.0.len() + bytes.len() > LONGEST_JSON {
+            return Err(std::io::Error::other("the JSON text is too long"));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
-fn write_json(json: &Json, indent: Option<usize>, depth: usize, out: &mut String) {
-    let line = |depth: usize, out: &mut String| {
-        if let Some(indent) = indent {
-            out.push('\n');
-            out.extend(std::iter::repeat_n(' ', indent * depth));
-        }
-    };
-    let comma = if indent.is_some() { "," } else { ", " };
-    let (ends, count) = match json {
-        Json::Array(items) => (['[', ']'], items.len()),
-        Json::Object(items) => (['{', '}'], items.len()),
-        other => return out.push_str(&other.to_string()),
-    };
-    out.push(ends[0]);
-    let mut item = |i: usize, name: Option<&String>, value: &Json| {
-        out.push_str(if i > 0 { comma } else { "" });
-        line(depth + 1, out);
-        if let Some(name) = name {
-            out.push_str(&Json::from(name.as_str()).to_string());
-            out.push_str(": ");
-        }
-        write_json(value, indent, depth + 1, out);
-    };
-    match json {
-        Json::Array(items) => items.iter().enumerate().for_each(|(i, value)| item(i, None, value)),
-        Json::Object(items) => {
-            items.iter().enumerate().for_each(|(i, (name, value))| item(i, Some(name), value));
-        }
-        _ => {}
+/// Spaces after commas and colons, as Python's `json.dumps` has them.
+struct Spaced;
+
+impl Formatter for Spaced {
+    fn begin_array_value<W: ?Sized + Write>(&mut self, out: &mut W, first: bool) -> std::io::Result<()> {
+        if first { Ok(()) } else { out.write_all(b", ") }
     }
-    if count > 0 {
-        line(depth, out);
+
+    fn begin_object_key<W: ?Sized + Write>(&mut self, out: &mut W, first: bool) -> std::io::Result<()> {
+        if first { Ok(()) } else { out.write_all(b", ") }
     }
-    out.push(ends[1]);
+
+    fn begin_object_value<W: ?Sized + Write>(&mut self, out: &mut W) -> std::io::Result<()> {
+        out.write_all(b": ")
+    }
+}
+
+/// As Python writes it: `{"a": 1, "b": [true]}`, or over several lines with `indent`.
+fn to_json(state: &State<'_, '_>, value: &Value, options: Kwargs) -> Rendered {
+    let indent: Option<usize> = options.get("indent")?;
+    let mut out = Limited(Vec::new());
+    let written = match indent {
+        Some(indent) => {
+            let spaces = " ".repeat(indent.min(16));
+            let formatter = PrettyFormatter::with_indent(spaces.as_bytes());
+            value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, formatter))
+        }
+        None => value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, Spaced)),
+    };
+    let wrong = |e: String| minijinja::Error::new(ErrorKind::BadSerialization, e);
+    written.map_err(|e| wrong(e.to_string()))?;
+    state.consume_fuel(out.0.len() as u64 / 64)?;
+    Ok(Value::from_safe_string(String::from_utf8(out.0).map_err(|e| wrong(e.to_string()))?))
+}
+
+/// The days of a week and the months, in English as in C's locale.
+const DAYS: [&str; 7] = ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
+const MONTHS: [&str; 12] = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+];
+
+/// A moment in the codes of C's `strftime`, as Python's `datetime.now().strftime` writes it; in universal time,
+/// so that it does not depend on the machine.
+fn strftime(format: &str, since_1970: u64) -> std::result::Result<String, String> {
+    let (days, second) = (since_1970 / 86_400, since_1970 % 86_400);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    // The calendar of 400 years, counted from March, so that a leap day ends a year (Hinnant, chrono-compatible
+    // low-level date algorithms).
+    let shifted = days + 719_468;
+    let (era, day) = (shifted / 146_097, shifted % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let from_march = (5 * day + 2) / 153;
+    let day = day - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    let year = era * 400 + year + u64::from(month <= 2);
+    let weekday = DAYS[(days % 7) as usize];
+    let month_name = MONTHS[(month - 1) as usize];
+    let half = if hour % 12 == 0 { 12 } else { hour % 12 };
+    let mut out = String::new();
+    let mut codes = format.chars();
+    while let Some(c) = codes.next() {
+        if c != '%' {
+            out.push(c);
+            continue;
+        }
+        let code = codes.next();
+        // glibc's: without padding.
+        let (bare, code) = if code == Some('-') { (true, codes.next()) } else { (false, code) };
+        let two = |n: u64| if bare { n.to_string() } else { format!("{n:02}") };
+        out += &match code {
+            Some('d') => two(day),
+            Some('m') => two(month),
+            Some('y') => two(year % 100),
+            Some('H') => two(hour),
+            Some('I') => two(half),
+            Some('M') => two(minute),
+            Some('S') => two(second),
+            Some('e') => format!("{day:>2}"),
+            Some('Y') => year.to_string(),
+            Some('B') => month_name.to_owned(),
+            Some('b' | 'h') => month_name[..3].to_owned(),
+            Some('A') => weekday.to_owned(),
+            Some('a') => weekday[..3].to_owned(),
+            Some('p') => if hour < 12 { "AM" } else { "PM" }.to_owned(),
+            Some('F') => format!("{year}-{month:02}-{day:02}"),
+            Some('T') => format!("{hour:02}:{minute:02}:{second:02}"),
+            Some('%') => "%".to_owned(),
+            other => {
+                let code = other.map(String::from).unwrap_or_default();
+                return Err(format!("strftime_now knows no code %{code}"));
+            }
+        };
+    }
+    Ok(out)
 }
 
 #[cfg(test)]
@@ -190,6 +282,71 @@ mod tests {
             render(tools, &messages).unwrap(),
             "{\"a\": [1, \"ü\"], \"b\": {}}|{\n  \"role\": \"system\",\n  \"content\": \" Be brief. \"\n}"
         );
+    }
+
+    /// What Python's datetime.fromtimestamp(…, datetime.UTC).strftime gives.
+    #[test]
+    fn moments_are_written_as_python_writes_them() {
+        let all = "%d %b %Y|%A %a %B %-d.%-m.%y|%H:%M:%S %I %p|%F %T|%e|%%";
+        for (moment, wanted) in [
+            (0, "01 Jan 1970|Thursday Thu January 1.1.70|00:00:00 12 AM|1970-01-01 00:00:00| 1|%"),
+            (951_782_399, "28 Feb 2000|Monday Mon February 28.2.00|23:59:59 11 PM|2000-02-28 23:59:59|28|%"),
+            (951_782_400, "29 Feb 2000|Tuesday Tue February 29.2.00|00:00:00 12 AM|2000-02-29 00:00:00|29|%"),
+            (4_107_542_400, "01 Mar 2100|Monday Mon March 1.3.00|00:00:00 12 AM|2100-03-01 00:00:00| 1|%"),
+            (1_753_965_296, "31 Jul 2025|Thursday Thu July 31.7.25|12:34:56 12 PM|2025-07-31 12:34:56|31|%"),
+        ] {
+            assert_eq!(strftime(all, moment).unwrap(), wanted);
+        }
+        assert!(strftime("%Q", 0).unwrap_err().contains("%Q"));
+        assert!(strftime("%", 0).is_err());
+        let messages = json!([{ "role": "user", "content": "x" }]);
+        let year = render("{{ strftime_now('%Y') }}", &messages).unwrap();
+        assert!(year.len() == 4 && year.as_str() > "2024", "{year}");
+    }
+
+    /// Templates that would take all memory or time, and damaged ones: errors, soon.
+    #[test]
+    fn hostile_templates_end_in_errors() {
+        let messages = json!([{ "role": "user", "content": "hello" }]);
+        let begun = std::time::Instant::now();
+        for source in [
+            "{% set ns = namespace(a='xxxxxxxx') %}{% for i in range(60) %}{% set ns.a = ns.a ~ ns.a %}{% endfor %}{{ ns.a }}",
+            "{% set ns = namespace(a=[1]) %}{% for i in range(60) %}{% set ns.a = ns.a + ns.a %}{% endfor %}{{ ns.a }}",
+            "{{ 'x' * 1000000000000 }}",
+            "{{ ([1] * 100000000) | tojson }}",
+            "{{ ([[1] * 100000] * 100000) | tojson }}",
+            "{% for i in range(1000000000000) %}x{% endfor %}",
+            "{% for i in [1] * 90000000 %}x{% endfor %}",
+            "{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}",
+            "{% for i in range(90000) %}{{ messages | tojson(indent=1000000000) }}{% endfor %}",
+            "{{ 'x'.ljust(100000000000) }}",
+            "{{ '%1000000000d' | format(1) }}",
+            "{{ 'x' | indent(1000000000000) }}",
+            "{{ 'x'.replace('x', 'x' * 90000000).replace('x', 'y' * 1000) }}",
+        ] {
+            assert!(render(source, &messages).is_err(), "{source}");
+        }
+        for deep in ["(", "[", "{{ [", "{% if x %}", "{{ not ", "{{ a.", "{{ -"] {
+            let _ = render(&deep.repeat(50_000), &messages);
+        }
+        assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
+        // Characters of a real template changed one after the other.
+        let sound = "{%- set ns = namespace(a=false) -%}{% for m in messages[1:] %}{{ m.role | trim ~ '\n' }}\
+                     {% if loop.last and not ns.a %}{{ m | tojson(indent=2) }}{% endif %}{% endfor %}\
+                     {{ strftime_now('%d %b %Y') }}{% if add_generation_prompt %}{{ bos_token }}{% endif %}";
+        let mut state = 1_u64;
+        let mut draw = |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % below
+        };
+        for _ in 0..2000 {
+            let mut bytes = sound.as_bytes().to_vec();
+            for _ in 0..=draw(3) {
+                let (place, other) = (draw(bytes.len()), draw(sound.len()));
+                bytes[place] = if draw(2) == 0 { sound.as_bytes()[other] } else { 32 + draw(95) as u8 };
+            }
+            let _ = render(&String::from_utf8_lossy(&bytes), &messages);
+        }
     }
 
     #[test]

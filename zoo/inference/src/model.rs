@@ -2,7 +2,6 @@
 
 use crate::{Error, Result};
 use serde_json::{Map, Value as Json, json};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tch::Device;
@@ -99,8 +98,6 @@ pub struct Model {
     _stages: tempfile::TempDir,
 }
 
-/// Longest header of a safetensors file that is read, in bytes.
-const HEADER: u64 = 100 << 20;
 /// Longest JSON file that is read, in bytes.
 const LONGEST: u64 = 16 << 20;
 
@@ -112,30 +109,6 @@ pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T
         .and_then(|f| std::io::Read::read_to_string(&mut std::io::Read::take(f, LONGEST), &mut text))
         .map_err(|e| fail(e.to_string()))?;
     serde_json::from_str(&text).map_err(|e| fail(e.to_string()))
-}
-
-/// Names of the tensors in a folder, as far as its files say them.
-fn names(folder: &Path) -> Result<Vec<String>> {
-    let keys = |map: Map<String, Json>| map.into_iter().map(|(name, _)| name).collect();
-    let index = folder.join("model.safetensors.index.json");
-    if index.exists() {
-        let index: Map<String, Json> = read_json(&index)?;
-        return Ok(index.get("weight_map").and_then(Json::as_object).cloned().map(keys).unwrap_or_default());
-    }
-    let path = folder.join("model.safetensors");
-    let fail = |reason: String| Error::File { path: path.display().to_string(), reason };
-    let mut file = match std::fs::File::open(&path) {
-        Ok(file) => file,
-        // What is missing is said where weights are loaded.
-        Err(_) => return Ok(Vec::new()),
-    };
-    let mut size = [0_u8; 8];
-    file.read_exact(&mut size).map_err(|e| fail(e.to_string()))?;
-    let mut header = Vec::new();
-    file.take(u64::from_le_bytes(size).min(HEADER))
-        .read_to_end(&mut header)
-        .map_err(|e| fail(e.to_string()))?;
-    Ok(serde_json::from_slice(&header).map(keys).unwrap_or_default())
 }
 
 impl Model {
@@ -168,7 +141,12 @@ impl Model {
         let place = folder.display().to_string();
         let mut parameters = Map::new();
         parameters.insert("config".to_owned(), json!(folder.join("config.json").display().to_string()));
-        if head == Head::Encoder && names(folder)?.iter().any(|name| name.ends_with("pooler.dense.weight")) {
+        // What is missing or damaged is said where weights are loaded.
+        let has_pooler = |folder: &Path| {
+            let shapes = zoo_host::weight_shapes(folder).unwrap_or_default();
+            shapes.keys().any(|name| name.ends_with("pooler.dense.weight"))
+        };
+        if head == Head::Encoder && has_pooler(folder) {
             parameters.insert("pooler".to_owned(), json!(true));
         }
         let created = world.create(&Instance {

@@ -259,7 +259,7 @@ fn port(name: &str) -> &str {
 /// # Errors
 /// A file that cannot be read, and everything that a call can end in.
 pub fn run(model: &Model, oracle: &Path, device: Device, tolerance: Tolerance) -> Result<Report> {
-    let tensors = Tensor::read_safetensors(oracle)
+    let tensors = zoo_host::read_weights(oracle)
         .map_err(|e| Error::File { path: oracle.display().to_string(), reason: e.to_string() })?;
     let mut oracle: BTreeMap<String, Tensor> = BTreeMap::new();
     for (name, tensor) in tensors {

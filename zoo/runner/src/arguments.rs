@@ -44,9 +44,15 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct ParityArguments {
-    /// The folder: `config.json`, `model.safetensors` and `oracle.safetensors`.
-    #[arg(value_name = "DIR")]
-    pub(crate) folder: PathBuf,
+    /// A folder with `config.json`, weights and `oracle.safetensors`, or `hf:ORG/NAME`.
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: String,
+    /// The numbers to compare with; the model's own otherwise.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) oracle: Option<PathBuf>,
+    /// Use nothing that is not on this machine.
+    #[arg(long)]
+    pub(crate) offline: bool,
     #[command(flatten)]
     pub(crate) how: InferenceHow,
 }

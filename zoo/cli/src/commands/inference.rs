@@ -12,7 +12,12 @@ use std::ffi::OsString;
 use zoo_record::Exit;
 
 pub(crate) fn parity(command: &Parity, arguments: &Arguments) -> Result<Exit> {
-    hand_over(vec!["parity".into(), command.folder.clone().into()], &command.how, arguments)
+    let mut words: Vec<OsString> = vec!["parity".into(), command.model.clone().into()];
+    if let Some(oracle) = &command.oracle {
+        words.extend(["--oracle".into(), oracle.clone().into()]);
+    }
+    flags(&mut words, &[("--offline", command.offline)]);
+    hand_over(words, &command.how, arguments)
 }
 
 pub(crate) fn embed(command: &Embed, arguments: &Arguments) -> Result<Exit> {

@@ -24,6 +24,9 @@ use zoo_inference::fill_mask::MaskFiller;
 use zoo_inference::{Model, embedding::Embedder, parity as compare};
 use zoo_record::Exit;
 
+/// The numbers of the makers' program, in the model's folder.
+const ORACLE: &str = "oracle.safetensors";
+
 /// Lines that are read before their answers are written.
 const LINES: usize = 1024;
 
@@ -68,7 +71,7 @@ fn begin(how: &InferenceHow) -> Result<(Arc<Registry>, tch::Device)> {
 
 /// Plugins, device and the folder of the model.
 fn open(model: &ModelChoice, how: &InferenceHow) -> Result<(Arc<Registry>, tch::Device, Source)> {
-    let source = Source::of(&model.model, model.offline)?;
+    let source = Source::of(&model.model, model.offline, &[])?;
     let (registry, device) = begin(how)?;
     Ok((registry, device, source))
 }
@@ -127,13 +130,20 @@ impl Output {
 /// Compares; succeeds where everything is equal within rounding.
 pub(crate) fn parity(arguments: &ParityArguments) -> Exit {
     ended((|| {
+        let source = Source::of(&arguments.model, arguments.offline, &[ORACLE])?;
         let (registry, device) = begin(&arguments.how)?;
-        let model = Model::open(&registry, &arguments.folder, None, device)?;
-        let oracle = arguments.folder.join("oracle.safetensors");
+        let oracle = arguments.oracle.clone().unwrap_or_else(|| source.folder().join(ORACLE));
+        if !oracle.is_file() {
+            bail!(
+                "there are no numbers to compare `{}` with: it has no {ORACLE}, and `--oracle` names none",
+                arguments.model
+            );
+        }
+        let model = Model::open(&registry, source.folder(), None, device)?;
         let report = compare::run(&model, &oracle, device, compare::Tolerance::default())?;
         print!("{report}");
         let verdict = if report.passed() { "equal within rounding" } else { "not equal" };
-        println!("{}: {verdict}", arguments.folder.display());
+        println!("{}: {verdict}", arguments.model);
         Ok(report.passed())
     })())
 }

@@ -26,8 +26,9 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// `model` is a folder, an asset's URI, or `hf:ORG/NAME[@REVISION]`.
-    pub(super) fn of(model: &str, offline: bool) -> Result<Self> {
+    /// `model` is a folder, an asset's URI, or `hf:ORG/NAME[@REVISION]`, of which `more` files are asked
+    /// for, too.
+    pub(super) fn of(model: &str, offline: bool, more: &[&str]) -> Result<Self> {
         let path = Path::new(model);
         if path.is_dir() {
             return Ok(Self { folder: path.to_owned(), _made: None });
@@ -49,7 +50,7 @@ impl Source {
         options.offline |= offline;
         let store = Store::open(options);
         match model.strip_prefix("hf:").map(|rest| rest.trim_end_matches('/')) {
-            Some(name) if name.split('/').count() == 2 => Hub { store, name }.assemble(),
+            Some(name) if name.split('/').count() == 2 => Hub { store, name }.assemble(more),
             _ => {
                 let fetched = store.fetch(model, Path::new("."), None, &())?;
                 if !fetched.path.is_dir() {
@@ -87,7 +88,7 @@ impl Hub<'_> {
     }
 
     /// Links to the files of one commit, in a folder of their own.
-    fn assemble(&self) -> Result<Source> {
+    fn assemble(&self, more: &[&str]) -> Result<Source> {
         let (repository, revision) = match self.name.split_once('@') {
             Some((repository, revision)) => (repository, Some(revision)),
             None => (self.name, None),
@@ -97,8 +98,8 @@ impl Hub<'_> {
         let commit = config.revision.clone();
         let of_commit = |file: &str| self.fetch(repository, commit.as_deref().or(revision), file);
         let mut files = vec![("config.json".to_owned(), config)];
-        for name in OTHERS {
-            files.extend(there(of_commit(name))?.map(|fetched| (name.to_owned(), fetched)));
+        for name in OTHERS.iter().chain(more) {
+            files.extend(there(of_commit(name))?.map(|fetched| ((*name).to_owned(), fetched)));
         }
         match there(of_commit(WEIGHTS))? {
             Some(weights) => files.push((WEIGHTS.to_owned(), weights)),
