@@ -58,6 +58,7 @@
 pub mod boundary;
 mod component;
 mod context;
+mod documents;
 mod error;
 mod layers;
 mod log;
@@ -65,6 +66,7 @@ mod values;
 
 pub use component::{Component, Ports, Registration};
 pub use context::{Build, Call, Description, Handle, Init, SiteSizes, Varying};
+pub use documents::Documents;
 pub use error::{Error, Result};
 pub use inventory;
 pub use layers::{Embedding, LayerNorm, Linear, dropout};
@@ -77,8 +79,8 @@ pub use zoo_plugin_macros::component;
 /// What a plugin's modules import.
 pub mod prelude {
     pub use crate::{
-        Build, Call, Columns, Component, Embedding, Error, Handle, Init, Inputs, LayerNorm, Linear, Result,
-        Tensor, Texts, Varying, component, dropout,
+        Build, Call, Columns, Component, Documents, Embedding, Error, Handle, Init, Inputs, LayerNorm,
+        Linear, Result, Tensor, Texts, Varying, component, dropout,
     };
     pub use rand::{Rng, RngExt, SeedableRng};
     pub use rand_chacha::ChaCha8Rng;

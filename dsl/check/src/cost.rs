@@ -108,6 +108,7 @@ impl ArmChecker<'_> {
             match formula(text, &built.sizes.names[i]) {
                 Ok(of_call) => flops += if differentiated.trained[i] { 3.0 } else { 1.0 } * of_call,
                 Err(reason) => {
+                    let reason = self.not_told(instance).unwrap_or(reason);
                     self.cost.unknown.get_or_insert(format!("`{instance}`: {reason}"));
                 }
             }
@@ -138,6 +139,28 @@ impl ArmChecker<'_> {
         };
         let part = part(phase, flops, built, memory);
         self.cost.cost.parts.push(part);
+    }
+
+    /// Why the costs of an instance are not known: parameters that its formulas take and that may be left out
+    /// (sizes of a model that its files tell) have no value.
+    fn not_told(&self, instance: &str) -> Option<String> {
+        let schema = self.schemas.get(instance)?;
+        let instance = self.instances.iter().find(|x| x.name == instance)?;
+        let cost = &schema.cost;
+        let texts = [&cost.flops, &cost.parameters, &cost.activations, &cost.workspace];
+        let formulas: Vec<Formula> =
+            texts.into_iter().flatten().filter_map(|text| Formula::parse(text).ok()).collect();
+        let missing: Vec<String> = schema
+            .parameters
+            .iter()
+            .filter(|p| p.optional && instance.parameters.get(&p.name).is_none_or(|value| value.is_null()))
+            .filter(|p| formulas.iter().any(|formula| formula.names().contains(&p.name.as_str())))
+            .map(|p| format!("`{}`", p.name))
+            .collect();
+        (!missing.is_empty()).then(|| {
+            let missing = missing.join(", ");
+            format!("what it costs depends on {missing}, which its files tell when it is loaded; give them in the recipe to know it before")
+        })
     }
 
     /// Adds what a batch of an evaluation costs.
@@ -202,11 +225,19 @@ impl ArmChecker<'_> {
                 && let Some(cost) = self.schemas.get(instance).map(|s| &s.cost)
             {
                 let value = |text: Option<&str>| text.and_then(|text| formula(text, &sizes.names[i]).ok());
+                let lacks = |text: Option<&str>| text.is_some() && value(text).is_none();
+                if (lacks(cost.parameters.as_deref()) || lacks(cost.workspace.as_deref()))
+                    && self.not_told(instance).is_some()
+                {
+                    memory.unknown.push(instance.clone());
+                }
                 workspace = value(cost.workspace.as_deref()).unwrap_or(0.0);
                 if backward {
                     match value(cost.activations.as_deref()) {
                         Some(activations) => (kept, outputs) = (activations, floats),
-                        None if self.schemas.get(instance).is_some_and(|s| s.effects.parameters) => {
+                        None if self.schemas.get(instance).is_some_and(|s| s.effects.parameters)
+                            && !memory.unknown.contains(instance) =>
+                        {
                             memory.unknown.push(instance.clone());
                         }
                         None => {}

@@ -239,6 +239,91 @@ fn what_only_a_batch_tells_is_predicted_at_its_largest() {
     assert_eq!(part(&of_texts(""), "quality").flops, 16.0 * 100.0);
 }
 
+/// A model whose files tell its sizes, unless the recipe does.
+fn of_files(sizes: &str, holding: &str) -> zoo_check::Checked {
+    let mut catalogue = catalogue();
+    catalogue.plugins[0].components.extend([
+        component(json!({
+            "name": "toy.loaded", "kind": "architecture", "summary": "a model of files",
+            "params": [{"name": "width", "type": "count", "optional": true}],
+            "in": [{"name": "x", "type": "float[B, 4]"}], "out": [{"name": "score", "type": "float[]"}],
+            "effects": {"parameters": true},
+            "cost": {"flops": "2 * B * width", "parameters": "width", "workspace": "3 * width"},
+        })),
+        component(json!({
+            "name": "toy.error", "kind": "objective", "summary": "an error",
+            "in": [{"name": "x", "type": "float[]"}], "out": [{"name": "loss", "type": "float[]"}],
+        })),
+    ]);
+    let text = format!(
+        r#"mlm 1
+
+use plugin "zoo-toy"
+
+data rows = toy.rows()
+model loaded = toy.loaded({sizes})
+objective error = toy.error()
+optimizer adam = toy.adam(learning_rate: 0.1)
+
+step fit(batch) {{
+  let made = loaded(batch.x)
+  log score = made
+  loss = error(made)
+}}
+step look(batch) {{
+  log score = loaded(batch.x)
+}}
+
+phase train {{
+  data = rows
+  step = fit
+  steps = 10 steps
+  batch = 4 seq
+  optimizer = adam
+}}
+
+eval quality = measure(look, data: rows, batch: 16 seq)
+metric score_of_rows = quality.score
+arm one : baseline "one" {{}}
+arm other : treatment "other" {{}}
+claim "it is better" {{
+  require score_of_rows(other) > score_of_rows(one)
+  over 2 seeds
+  {holding}
+}}
+"#
+    );
+    check(&Input {
+        name: "toy.mlm",
+        text: &text,
+        read: &|_| Err("no other file".into()),
+        catalogue: &catalogue,
+        profile: None,
+        arms: &[],
+        sets: &[],
+        seeds: None,
+        messages_only: false,
+    })
+}
+
+#[test]
+fn sizes_that_only_files_tell_are_asked_for() {
+    let known = of_files("width: 7", "holding cost.train_flops within 5%");
+    assert!(!known.has_errors(), "{:#?}", known.diagnostics);
+    let cost = &known.experiment.unwrap().arms[0].cost;
+    assert_eq!((cost.parameters, cost.train_flops), (7.0, 10.0 * 3.0 * 2.0 * 4.0 * 7.0));
+    assert_eq!(cost.parts[1].memory.workspace, 21.0);
+    assert!(cost.parts[1].memory.unknown.is_empty());
+    // The evaluation is planned as far as it is known; what claims rest on is refused.
+    let unknown = of_files("", "");
+    assert!(!unknown.has_errors(), "{:#?}", unknown.diagnostics);
+    let parts = unknown.experiment.unwrap().arms[0].cost.parts.clone();
+    assert!(parts.iter().all(|part| part.memory.unknown == ["loaded"]), "{parts:#?}");
+    let refused = of_files("", "holding cost.train_flops within 5%");
+    let text = format!("{:?}", refused.diagnostics);
+    assert!(refused.has_errors() && text.contains("depends on `width`, which its files tell"), "{text}");
+}
+
 #[test]
 fn phases_in_epochs_are_told() {
     assert!(experiment("").arms[0].cost.in_epochs.is_empty());

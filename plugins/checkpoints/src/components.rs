@@ -10,11 +10,96 @@ use crate::model::{Answer, Request, Stack};
 use crate::specification::{Overrides, Specification};
 use zoo_plugin::prelude::*;
 
-/// Declares a component over the parameters that every text model has.
+/// Declares a component over the ports, parameters, sites and costs that every text model has. `inputs` begins with
+/// what stands beside the token ids: `segments`, `segments and documents`, or nothing more than what follows.
 macro_rules! checkpoint_component {
-    ($(#[$attribute:meta])* $visibility:vis struct $name:ident { $($fields:tt)* }) => {
-        $(#[$attribute])*
-        $visibility struct $name {
+    (
+        $(#[$documentation:meta])*
+        component(
+            name = $name:literal,
+            inputs(segments and documents; $($inputs:tt)*),
+            $($rest:tt)*
+        )
+        $($item:tt)*
+    ) => {
+        checkpoint_component! {
+            $(#[$documentation])*
+            component(
+                name = $name,
+                inputs(
+                    segments;
+                    document_ids: "int[B, T]"? = "document of each token, which sees no other, with positions from 0; 0 for padding; a row is one document, when absent",
+                    $($inputs)*
+                ),
+                $($rest)*
+            )
+            $($item)*
+        }
+    };
+    (
+        $(#[$documentation:meta])*
+        component(
+            name = $name:literal,
+            inputs(segments; $($inputs:tt)*),
+            $($rest:tt)*
+        )
+        $($item:tt)*
+    ) => {
+        checkpoint_component! {
+            $(#[$documentation])*
+            component(
+                name = $name,
+                inputs(
+                    attention_mask: "int[B, T]"? = "1 for tokens, 0 for padding; all ones, when absent",
+                    segment_ids: "int[B, T]"? = "segment of each token; all zero, when absent",
+                    $($inputs)*
+                ),
+                $($rest)*
+            )
+            $($item)*
+        }
+    };
+    (
+        $(#[$documentation:meta])*
+        component(
+            name = $name:literal,
+            inputs($($inputs:tt)*),
+            outputs($($outputs:tt)*),
+            cost($($cost:tt)*),
+        )
+        $visibility:vis struct $struct:ident { $($fields:tt)* }
+    ) => {
+        $(#[$documentation])*
+        #[component(
+            architecture,
+            name = $name,
+            inputs(
+                ids: "int[B, T]" = "token ids",
+                $($inputs)*
+            ),
+            outputs(
+                $($outputs)*
+                hidden_states: "float[B, T, hidden]"* = "embeddings, then each layer's states",
+            ),
+            sites(
+                "layers.{layers}.attention.query": "hidden" => "queries",
+                "layers.{layers}.attention.key": "hidden" => "keys",
+                "layers.{layers}.attention.value": "hidden" => "keys",
+                "layers.{layers}.attention.query_key_value": "hidden" => "queries + 2 * keys",
+                "layers.{layers}.attention.output": "queries" => "hidden",
+                "layers.{layers}.feed_forward.inner": "hidden" => "feed_forward",
+                "layers.{layers}.feed_forward.up": "hidden" => "feed_forward",
+                "layers.{layers}.feed_forward.inner_up": "hidden" => "2 * feed_forward",
+                "layers.{layers}.feed_forward.outer": "feed_forward" => "hidden",
+            ),
+            parameters,
+            random,
+            cost(
+                parameters = "vocabulary * hidden + layers * (2 * hidden * (queries + keys) + feed_forward_maps * hidden * feed_forward)",
+                $($cost)*
+            ),
+        )]
+        $visibility struct $struct {
             /// The `config.json`, or the folder that has one.
             #[param(kind = "asset")]
             pub config: String,
@@ -45,10 +130,17 @@ macro_rules! checkpoint_component {
             /// Inner size of the feed-forward blocks.
             #[param(range = ">= 1")]
             pub feed_forward: Option<usize>,
+            /// Maps of a feed-forward block: 2, or 3 where one is a gate. It and `vocabulary` are needed only for
+            /// costs to be predicted, as the sizes above are.
+            #[param(range = "[2, 3]")]
+            pub feed_forward_maps: Option<usize>,
+            /// Number of token ids.
+            #[param(range = ">= 1")]
+            pub vocabulary: Option<usize>,
             $($fields)*
         }
 
-        impl $name {
+        impl $struct {
             fn specification(&self, cx: &mut Build<'_>) -> Result<Described> {
                 let path = cx.asset(&self.config).map_err(|e| e.at("config"))?;
                 let config = Config::read(&path).map_err(|e| e.at("config"))?;
@@ -59,6 +151,8 @@ macro_rules! checkpoint_component {
                     ("queries", self.queries),
                     ("keys", self.keys),
                     ("feed_forward", self.feed_forward),
+                    ("feed_forward_maps", self.feed_forward_maps),
+                    ("vocabulary", self.vocabulary),
                 ])?;
                 let specification = family.changed(Overrides {
                     dropout: self.dropout,
@@ -109,33 +203,18 @@ checkpoint_component! {
     /// ```mlm
     /// model encoder = checkpoint.encoder(config: "file:bert.json")
     /// ```
-    #[component(
-        architecture,
+    component(
         name = "checkpoint.encoder",
-        inputs(
-            ids: "int[B, T]" = "token ids",
-            attention_mask: "int[B, T]"? = "1 for tokens, 0 for padding; all ones, when absent",
-            segment_ids: "int[B, T]"? = "segment of each token; all zero, when absent",
-        ),
+        inputs(segments and documents;),
         outputs(
             hidden: "float[B, T, hidden]" = "states of the last layer",
             pooled: "float[B, hidden]"? = "the pooler's vector of each text, where `pooler` is set",
-            hidden_states: "float[B, T, hidden]"* = "embeddings, then each layer's states",
         ),
-        sites(
-            "layers.{layers}.attention.query": "hidden" => "queries",
-            "layers.{layers}.attention.key": "hidden" => "keys",
-            "layers.{layers}.attention.value": "hidden" => "keys",
-            "layers.{layers}.attention.query_key_value": "hidden" => "queries + 2 * keys",
-            "layers.{layers}.attention.output": "queries" => "hidden",
-            "layers.{layers}.feed_forward.inner": "hidden" => "feed_forward",
-            "layers.{layers}.feed_forward.up": "hidden" => "feed_forward",
-            "layers.{layers}.feed_forward.inner_up": "hidden" => "2 * feed_forward",
-            "layers.{layers}.feed_forward.outer": "feed_forward" => "hidden",
+        cost(
+            flops = "B * T * layers * (4 * hidden * (queries + keys) + 4 * T * queries + 2 * feed_forward_maps * hidden * feed_forward)",
+            workspace = "B * T * (3 * hidden + queries + 2 * keys + feed_forward_maps * feed_forward)",
         ),
-        parameters,
-        random,
-    )]
+    )
     pub struct Encoder {
         /// Whether the checkpoint's pooler is loaded too.
         #[param(default = false)]
@@ -173,6 +252,7 @@ impl Component for Encoder {
             attention_mask: x.attention_mask,
             segments: x.segment_ids,
             positions: None,
+            documents: x.document_ids,
         };
         let Answer { hidden, states, .. } = stack.forward(&text, request(cx), cx)?;
         let pooled = match pooler {
@@ -193,34 +273,21 @@ checkpoint_component! {
     /// ```mlm
     /// model bert = checkpoint.masked_lm(config: "file:bert.json")
     /// ```
-    #[component(
-        architecture,
+    component(
         name = "checkpoint.masked_lm",
         inputs(
-            ids: "int[B, T]" = "token ids",
-            attention_mask: "int[B, T]"? = "1 for tokens, 0 for padding; all ones, when absent",
-            segment_ids: "int[B, T]"? = "segment of each token; all zero, when absent",
+            segments and documents;
             positions: "int[M]"? = "flat places b * T + t to score; every token, when absent",
         ),
         outputs(
             hidden: "float[B, T, hidden]"? = "states of the last layer",
             logits: "float[M, vocabulary]"? = "scores of every token id at the positions",
-            hidden_states: "float[B, T, hidden]"* = "embeddings, then each layer's states",
         ),
-        sites(
-            "layers.{layers}.attention.query": "hidden" => "queries",
-            "layers.{layers}.attention.key": "hidden" => "keys",
-            "layers.{layers}.attention.value": "hidden" => "keys",
-            "layers.{layers}.attention.query_key_value": "hidden" => "queries + 2 * keys",
-            "layers.{layers}.attention.output": "queries" => "hidden",
-            "layers.{layers}.feed_forward.inner": "hidden" => "feed_forward",
-            "layers.{layers}.feed_forward.up": "hidden" => "feed_forward",
-            "layers.{layers}.feed_forward.inner_up": "hidden" => "2 * feed_forward",
-            "layers.{layers}.feed_forward.outer": "feed_forward" => "hidden",
+        cost(
+            flops = "B * T * layers * (4 * hidden * (queries + keys) + 4 * T * queries + 2 * feed_forward_maps * hidden * feed_forward) + M * (2 * hidden * hidden + 2 * hidden * vocabulary)",
+            workspace = "max(B * T * (3 * hidden + queries + 2 * keys + feed_forward_maps * feed_forward), B * T * hidden + M * (2 * hidden + vocabulary))",
         ),
-        parameters,
-        random,
-    )]
+    )
     pub struct MaskedLm {}
 }
 
@@ -254,6 +321,7 @@ impl Component for MaskedLm {
             attention_mask: x.attention_mask,
             segments: x.segment_ids,
             positions: None,
+            documents: x.document_ids,
         };
         let Answer { hidden, states, .. } = stack.forward(&text, request(cx), cx)?;
         let logits = if cx.wants("logits") {
@@ -275,35 +343,24 @@ checkpoint_component! {
     /// ```mlm
     /// model gpt = checkpoint.causal_lm(config: "file:gpt2.json")
     /// ```
-    #[component(
-        architecture,
+    component(
         name = "checkpoint.causal_lm",
         inputs(
-            ids: "int[B, T]" = "token ids",
             attention_mask: "int[B, S]"? = "1 for tokens, 0 for padding, over those of the past and T more; all ones, when absent",
             position_ids: "int[B, T]"? = "position of each token; counted from the past's end, when absent",
             past: "float[B, G, P, size]"* = "keys and values of earlier tokens, as an earlier call gave them in `cache`",
+            document_ids: "int[B, T]"? = "document of each token, which sees no other, with positions from 0; 0 for padding; a row is one document, when absent",
         ),
         outputs(
             hidden: "float[B, T, hidden]"? = "states of the last layer",
             logits: "float[B, T, vocabulary]"? = "scores of the token after each",
-            hidden_states: "float[B, T, hidden]"* = "embeddings, then each layer's states",
             cache: "float[B, G, S, size]"* = "keys and values of all tokens: key and value of the first layer, of the second, …",
         ),
-        sites(
-            "layers.{layers}.attention.query": "hidden" => "queries",
-            "layers.{layers}.attention.key": "hidden" => "keys",
-            "layers.{layers}.attention.value": "hidden" => "keys",
-            "layers.{layers}.attention.query_key_value": "hidden" => "queries + 2 * keys",
-            "layers.{layers}.attention.output": "queries" => "hidden",
-            "layers.{layers}.feed_forward.inner": "hidden" => "feed_forward",
-            "layers.{layers}.feed_forward.up": "hidden" => "feed_forward",
-            "layers.{layers}.feed_forward.inner_up": "hidden" => "2 * feed_forward",
-            "layers.{layers}.feed_forward.outer": "feed_forward" => "hidden",
+        cost(
+            flops = "B * T * layers * (4 * hidden * (queries + keys) + 4 * T * queries + 2 * feed_forward_maps * hidden * feed_forward) + 2 * B * T * hidden * vocabulary",
+            workspace = "max(B * T * (3 * hidden + queries + 2 * keys + feed_forward_maps * feed_forward), B * T * (hidden + vocabulary))",
         ),
-        parameters,
-        random,
-    )]
+    )
     pub struct CausalLm {}
 }
 
@@ -331,6 +388,7 @@ impl Component for CausalLm {
             attention_mask: x.attention_mask,
             segments: None,
             positions: x.position_ids,
+            documents: x.document_ids,
         };
         let past = Cache { tensors: x.past.iter().map(|t| t.shallow_clone()).collect() };
         let request =
@@ -350,33 +408,18 @@ checkpoint_component! {
     /// ```mlm
     /// model discriminator = checkpoint.replaced_token(config: "file:electra.json")
     /// ```
-    #[component(
-        architecture,
+    component(
         name = "checkpoint.replaced_token",
-        inputs(
-            ids: "int[B, T]" = "token ids",
-            attention_mask: "int[B, T]"? = "1 for tokens, 0 for padding; all ones, when absent",
-            segment_ids: "int[B, T]"? = "segment of each token; all zero, when absent",
-        ),
+        inputs(segments and documents;),
         outputs(
             hidden: "float[B, T, hidden]"? = "states of the last layer",
             logits: "float[B, T]"? = "log-odds that the token is replaced",
-            hidden_states: "float[B, T, hidden]"* = "embeddings, then each layer's states",
         ),
-        sites(
-            "layers.{layers}.attention.query": "hidden" => "queries",
-            "layers.{layers}.attention.key": "hidden" => "keys",
-            "layers.{layers}.attention.value": "hidden" => "keys",
-            "layers.{layers}.attention.query_key_value": "hidden" => "queries + 2 * keys",
-            "layers.{layers}.attention.output": "queries" => "hidden",
-            "layers.{layers}.feed_forward.inner": "hidden" => "feed_forward",
-            "layers.{layers}.feed_forward.up": "hidden" => "feed_forward",
-            "layers.{layers}.feed_forward.inner_up": "hidden" => "2 * feed_forward",
-            "layers.{layers}.feed_forward.outer": "feed_forward" => "hidden",
+        cost(
+            flops = "B * T * layers * (4 * hidden * (queries + keys) + 4 * T * queries + 2 * feed_forward_maps * hidden * feed_forward) + 2 * B * T * hidden * hidden",
+            workspace = "B * T * (3 * hidden + queries + 2 * keys + feed_forward_maps * feed_forward)",
         ),
-        parameters,
-        random,
-    )]
+    )
     pub struct ReplacedToken {}
 }
 
@@ -408,6 +451,7 @@ impl Component for ReplacedToken {
             attention_mask: x.attention_mask,
             segments: x.segment_ids,
             positions: None,
+            documents: x.document_ids,
         };
         let Answer { hidden, states, .. } = stack.forward(&text, request(cx), cx)?;
         let logits = if cx.wants("logits") {
@@ -428,33 +472,18 @@ checkpoint_component! {
     /// ```mlm
     /// model classifier = checkpoint.sequence_classifier(config: "file:bert.json", classes: 3)
     /// ```
-    #[component(
-        architecture,
+    component(
         name = "checkpoint.sequence_classifier",
-        inputs(
-            ids: "int[B, T]" = "token ids",
-            attention_mask: "int[B, T]"? = "1 for tokens, 0 for padding; all ones, when absent",
-            segment_ids: "int[B, T]"? = "segment of each token; all zero, when absent",
-        ),
+        inputs(segments;),
         outputs(
             hidden: "float[B, T, hidden]"? = "states of the last layer",
             logits: "float[B, classes]"? = "scores of the classes",
-            hidden_states: "float[B, T, hidden]"* = "embeddings, then each layer's states",
         ),
-        sites(
-            "layers.{layers}.attention.query": "hidden" => "queries",
-            "layers.{layers}.attention.key": "hidden" => "keys",
-            "layers.{layers}.attention.value": "hidden" => "keys",
-            "layers.{layers}.attention.query_key_value": "hidden" => "queries + 2 * keys",
-            "layers.{layers}.attention.output": "queries" => "hidden",
-            "layers.{layers}.feed_forward.inner": "hidden" => "feed_forward",
-            "layers.{layers}.feed_forward.up": "hidden" => "feed_forward",
-            "layers.{layers}.feed_forward.inner_up": "hidden" => "2 * feed_forward",
-            "layers.{layers}.feed_forward.outer": "feed_forward" => "hidden",
+        cost(
+            flops = "B * T * layers * (4 * hidden * (queries + keys) + 4 * T * queries + 2 * feed_forward_maps * hidden * feed_forward) + 2 * B * hidden * hidden",
+            workspace = "B * T * (3 * hidden + queries + 2 * keys + feed_forward_maps * feed_forward)",
         ),
-        parameters,
-        random,
-    )]
+    )
     pub struct SequenceClassifier {
         /// Number of classes; the configuration's, when absent.
         #[param(range = ">= 1")]
@@ -488,6 +517,7 @@ impl Component for SequenceClassifier {
             attention_mask: x.attention_mask,
             segments: x.segment_ids,
             positions: None,
+            documents: None,
         };
         let Answer { hidden, states, .. } = stack.forward(&text, request(cx), cx)?;
         let logits =
@@ -505,33 +535,18 @@ checkpoint_component! {
     /// ```mlm
     /// model tagger = checkpoint.token_classifier(config: "file:bert.json", classes: 5)
     /// ```
-    #[component(
-        architecture,
+    component(
         name = "checkpoint.token_classifier",
-        inputs(
-            ids: "int[B, T]" = "token ids",
-            attention_mask: "int[B, T]"? = "1 for tokens, 0 for padding; all ones, when absent",
-            segment_ids: "int[B, T]"? = "segment of each token; all zero, when absent",
-        ),
+        inputs(segments and documents;),
         outputs(
             hidden: "float[B, T, hidden]"? = "states of the last layer",
             logits: "float[B, T, classes]"? = "scores of the classes of each token",
-            hidden_states: "float[B, T, hidden]"* = "embeddings, then each layer's states",
         ),
-        sites(
-            "layers.{layers}.attention.query": "hidden" => "queries",
-            "layers.{layers}.attention.key": "hidden" => "keys",
-            "layers.{layers}.attention.value": "hidden" => "keys",
-            "layers.{layers}.attention.query_key_value": "hidden" => "queries + 2 * keys",
-            "layers.{layers}.attention.output": "queries" => "hidden",
-            "layers.{layers}.feed_forward.inner": "hidden" => "feed_forward",
-            "layers.{layers}.feed_forward.up": "hidden" => "feed_forward",
-            "layers.{layers}.feed_forward.inner_up": "hidden" => "2 * feed_forward",
-            "layers.{layers}.feed_forward.outer": "feed_forward" => "hidden",
+        cost(
+            flops = "B * T * layers * (4 * hidden * (queries + keys) + 4 * T * queries + 2 * feed_forward_maps * hidden * feed_forward)",
+            workspace = "B * T * (3 * hidden + queries + 2 * keys + feed_forward_maps * feed_forward)",
         ),
-        parameters,
-        random,
-    )]
+    )
     pub struct TokenClassifier {
         /// Number of classes; the configuration's, when absent.
         #[param(range = ">= 1")]
@@ -565,6 +580,7 @@ impl Component for TokenClassifier {
             attention_mask: x.attention_mask,
             segments: x.segment_ids,
             positions: None,
+            documents: x.document_ids,
         };
         let Answer { hidden, states, .. } = stack.forward(&text, request(cx), cx)?;
         let logits =

@@ -146,6 +146,28 @@ impl Stack {
         Err(Error::new(text).at(at))
     }
 
+    /// The documents of rows, where the model can keep them apart.
+    fn documents(&self, numbers: &Tensor, past: i64) -> Result<Documents> {
+        let s = &self.specification;
+        let mixes = if self.convolution.is_some() {
+            Some("its convolution goes over the borders of documents")
+        } else if s.embeddings.token_dropout.is_some() {
+            Some("its embeddings depend on the masked tokens of the whole row")
+        } else if past > 0 {
+            Some("a cache holds one text a row")
+        } else {
+            None
+        };
+        if let Some(reason) = mixes {
+            return Err(Error::new(format!("a row of `{}` is one document here: {reason}", s.family))
+                .help("leave `document_ids` out, and give each document a row of its own")
+                .at("in.document_ids"));
+        }
+        let documents = Documents::new(numbers)?;
+        documents.are_whole().map_err(|e| e.at("in.document_ids"))?;
+        Ok(documents)
+    }
+
     /// One pass over T tokens, after those of the cache.
     ///
     /// # Errors
@@ -159,18 +181,34 @@ impl Stack {
             self.check_cache(&memory.cache, "in.memory")?;
         }
         let total = past + length;
-        let positions = match x.positions {
-            Some(positions) => positions.shallow_clone(),
-            None => Tensor::f_arange_start(past, total, (Kind::Int64, device))?.f_unsqueeze(0)?,
+        let documents = match x.documents {
+            Some(numbers) => Some(self.documents(numbers, past)?),
+            None => None,
         };
-        let mut hidden = self.embeddings.forward(x, &positions, total, cx)?;
+        let positions = match (x.positions, &documents) {
+            (Some(positions), _) => positions.shallow_clone(),
+            (None, Some(documents)) => documents.positions()?,
+            (None, None) => Tensor::f_arange_start(past, total, (Kind::Int64, device))?.f_unsqueeze(0)?,
+        };
+        // A row may be longer than the documents that it holds.
+        let longest = match &documents {
+            Some(documents) => documents.longest()?,
+            None => total,
+        };
+        let padding = match (&documents, x.attention_mask) {
+            (Some(documents), None) => Some(documents.tokens().f_to_kind(Kind::Int64)?),
+            _ => None,
+        };
+        let x = &TextInputs { attention_mask: x.attention_mask.or(padding.as_ref()), ..*x };
+        let mut hidden = self.embeddings.forward(x, &positions, longest, cx)?;
         let rotations = self.specification.rotary.iter();
         let mut pass = Pass {
             cx,
             masks: Masks::new(x.attention_mask, length, total, (hidden.kind(), device))?
-                .with_blind_padding(self.specification.padding_is_blind),
+                .with_blind_padding(self.specification.padding_is_blind)
+                .with_documents(documents.as_ref())?,
             rotations: rotations
-                .map(|r| r.rotation(&positions, total, hidden.kind()))
+                .map(|r| r.rotation(&positions, longest, hidden.kind()))
                 .collect::<Result<_>>()?,
             relations: self.relations.as_ref().map(|r| r.relations(length, device)).transpose()?,
             bias: match &self.buckets {

@@ -113,8 +113,13 @@ impl Component for Seq2Seq {
         let encoded = match (x.encoded, x.ids) {
             (Some(encoded), _) => Some(encoded.shallow_clone()),
             (None, Some(ids)) => {
-                let text =
-                    TextInputs { ids, attention_mask: x.attention_mask, segments: None, positions: None };
+                let text = TextInputs {
+                    ids,
+                    attention_mask: x.attention_mask,
+                    segments: None,
+                    positions: None,
+                    documents: None,
+                };
                 let request = Request { states: cx.wants("encoder_hidden_states"), ..Request::default() };
                 let Answer { hidden, states, .. } = pair.encoder.forward(&text, request, cx)?;
                 encoder_states = states;
@@ -167,6 +172,7 @@ impl Component for Seq2Seq {
             attention_mask: x.decoder_attention_mask,
             segments: None,
             positions: x.decoder_position_ids,
+            documents: None,
         };
         let Answer { hidden, states, cache, memory } = pair.decoder.forward(&text, request, cx)?;
         if cx.wants("logits") {

@@ -5,6 +5,7 @@ use crate::blocks::buckets::BucketsSpecification;
 use crate::blocks::convolution::ConvolutionSpecification;
 use crate::blocks::disentangled::RelationsSpecification;
 use crate::blocks::embeddings::EmbeddingsSpecification;
+use crate::blocks::feed_forward::FeedForwardKind;
 use crate::blocks::heads::{ClassesSpecification, TransformSpecification, VocabularySpecification};
 use crate::blocks::layer::LayerSpecification;
 use crate::blocks::norm::NormSpecification;
@@ -158,6 +159,10 @@ impl Specification {
                 "hidden" => Some(self.hidden),
                 "queries" => first.map(|l| l.attention.heads * l.attention.head),
                 "keys" => first.map(|l| l.attention.key_heads * l.attention.head),
+                "vocabulary" => Some(self.embeddings.vocabulary),
+                "feed_forward_maps" => first.map(|l| {
+                    if matches!(l.feed_forward.kind, FeedForwardKind::Plain { .. }) { 2 } else { 3 }
+                }),
                 _ => first.map(|l| l.feed_forward.inner),
             };
             if let Some(real) = real.filter(|real| *real != *size as i64) {

@@ -1,6 +1,5 @@
 //! Multi-head self-attention through libtorch's scaled-dot-product kernels.
 
-use crate::documents::Documents;
 use zoo_plugin::prelude::*;
 
 /// Sizes and rates of one attention block.

@@ -1,7 +1,7 @@
 //! The encoder that all models here share.
 
 use crate::attention::{AttentionMask, AttentionShape, SelfAttention};
-use crate::documents::Documents;
+
 use zoo_plugin::prelude::*;
 
 /// Sizes and rates of an encoder.

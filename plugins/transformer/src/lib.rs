@@ -6,7 +6,6 @@
 
 mod attention;
 mod causal_decoder;
-mod documents;
 mod electra;
 mod encoder;
 mod heads;

@@ -79,6 +79,8 @@ pub struct TextInputs<'t> {
     pub segments: Option<&'t Tensor>,
     /// Position of each token, [B, T].
     pub positions: Option<&'t Tensor>,
+    /// The document of each token of rows that have several, [B, T]; 0 for padding.
+    pub documents: Option<&'t Tensor>,
 }
 
 /// Ids [...] to vectors [..., size]; that of `padding` is not trained.
@@ -134,6 +136,13 @@ impl Embeddings {
     fn places(&self, x: &TextInputs<'_>, plain: &Tensor) -> Result<Tensor> {
         let Some(table) = self.specification.positions else { return Ok(plain.shallow_clone()) };
         match table.after_padding {
+            Some(padding) if x.positions.is_none() && x.documents.is_some() => {
+                let places = plain.f_add_scalar(padding + 1)?;
+                match x.attention_mask {
+                    Some(mask) => Ok(places.f_masked_fill(&mask.f_eq(0)?, padding)?),
+                    None => Ok(places),
+                }
+            }
             Some(padding) if x.positions.is_none() => {
                 let tokens = x.ids.f_ne(padding)?.f_to_kind(Kind::Int64)?;
                 Ok(tokens.f_cumsum(1, Kind::Int64)?.f_mul(&tokens)?.f_add_scalar(padding)?)
@@ -143,7 +152,7 @@ impl Embeddings {
         }
     }
 
-    /// Vectors [B, T, hidden]; `positions` [B or 1, T] count from 0.
+    /// Vectors [B, T, hidden]; `positions` [B or 1, T] count from 0, to below `length`.
     ///
     /// # Errors
     /// A text longer than the position table, and libtorch's errors.

@@ -44,6 +44,8 @@ pub struct Masks {
     device: Device,
     kind: Kind,
     blind_padding: bool,
+    /// Whether two tokens belong to one document, [B, 1, T, T].
+    documents: Option<Tensor>,
     made: Vec<(Reach, Masking)>,
 }
 
@@ -74,7 +76,16 @@ impl Masks {
                 keep = Some(tokens);
             }
         }
-        Ok(Self { keep, queries, keys, device, kind, blind_padding: false, made: Vec::new() })
+        Ok(Self {
+            keep,
+            queries,
+            keys,
+            device,
+            kind,
+            blind_padding: false,
+            documents: None,
+            made: Vec::new(),
+        })
     }
 
     /// The same where padding sees nobody, which needs queries and keys to be the same tokens.
@@ -82,6 +93,16 @@ impl Masks {
     pub fn with_blind_padding(mut self, blind: bool) -> Self {
         self.blind_padding = blind && self.queries == self.keys;
         self
+    }
+
+    /// The same where tokens see their own document alone, which needs queries and keys to be the same
+    /// tokens.
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub fn with_documents(mut self, documents: Option<&Documents>) -> Result<Self> {
+        self.documents = documents.map(|d| Ok::<_, Error>(d.visible(None)?.f_unsqueeze(1)?)).transpose()?;
+        Ok(self)
     }
 
     /// True for tokens, [B, S]; none where all are.
@@ -118,7 +139,7 @@ impl Masks {
         // A window that reaches over everything bounds nothing.
         let window = reach.window.filter(|w| *w < self.keys);
         let causal = reach.causal && self.queries > 1;
-        if window.is_none() {
+        if window.is_none() && self.documents.is_none() {
             match (&self.keep, causal) {
                 (None, false) => return Ok(Masking::All),
                 (None, true) if self.queries == self.keys => return Ok(Masking::Causal),
@@ -158,7 +179,10 @@ impl Masks {
             let near = if reach.causal { behind.f_lt(window)? } else { behind.f_abs()?.f_le(window)? };
             seen = seen.f_logical_and(&near)?;
         }
-        let seen = seen.f_unsqueeze(0)?.f_unsqueeze(0)?;
+        let mut seen = seen.f_unsqueeze(0)?.f_unsqueeze(0)?;
+        if let Some(documents) = &self.documents {
+            seen = seen.f_logical_and(documents)?;
+        }
         match &self.keep {
             Some(keep) => {
                 let row = keep.f_unsqueeze(1)?.f_unsqueeze(1)?;
@@ -207,5 +231,10 @@ mod tests {
         let mut masks = Masks::new(Some(&padding), 3, 3, CPU).unwrap();
         assert_eq!(rows(&mut masks, true, None), [[1, 0, 0], [1, 1, 0], [1, 1, 0]]);
         assert!(Masks::new(Some(&padding), 4, 4, CPU).is_err());
+        // Two documents.
+        let documents = Documents::new(&Tensor::from_slice2(&[[1_i64, 1, 2]])).unwrap();
+        let mut masks = Masks::new(None, 3, 3, CPU).unwrap().with_documents(Some(&documents)).unwrap();
+        assert_eq!(rows(&mut masks, true, None), [[1, 0, 0], [1, 1, 0], [0, 0, 1]]);
+        assert_eq!(rows(&mut masks, false, None), [[1, 1, 0], [1, 1, 0], [0, 0, 1]]);
     }
 }
