@@ -224,3 +224,38 @@ fn numbers_to_compare_with_may_lie_elsewhere() {
     assert_eq!(answer.code, 0, "{answer:#?}");
     assert!(answer.out.ends_with("bert_cls: equal within rounding\n"), "{}", answer.out);
 }
+
+#[test]
+fn several_folders_are_compared_in_a_table() {
+    let place = Place::new();
+    let golden = repository().join("plugins/checkpoints/tests/golden");
+    for name in ["bert_cls", "wav2vec2_conformer", "llava_clm"] {
+        let folder = place.path("models").join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        for file in ["config.json", "model.safetensors", "oracle.safetensors"] {
+            std::fs::copy(golden.join(name).join(file), folder.join(file)).unwrap();
+        }
+    }
+    let answer = with_lines(&place, &["parity", "models", "--precision", "both"], &[]);
+    assert_eq!(answer.code, 0, "{answer:#?}");
+    for name in ["bert_cls", "wav2vec2_conformer", "llava_clm"] {
+        for precision in ["float32", "bf16"] {
+            let row = answer.out.lines().find(|l| l.starts_with(name) && l.contains(precision)).unwrap();
+            assert!(row.ends_with("equal"), "{row}");
+        }
+    }
+    assert!(answer.out.ends_with("6 of 6 are equal within rounding\n"), "{}", answer.out);
+
+    // Another model's numbers are not equal, which is told in full for one folder and in its row for several.
+    std::fs::copy(
+        place.path("models/bert_cls/oracle.safetensors"),
+        place.path("models/llava_clm/oracle.safetensors"),
+    )
+    .unwrap();
+    let answer = with_lines(&place, &["parity", "models"], &[]);
+    assert_eq!(answer.code, 1, "{answer:#?}");
+    assert!(answer.out.ends_with("2 of 3 are equal within rounding\n"), "{}", answer.out);
+    let answer = with_lines(&place, &["parity", "."], &[]);
+    assert_eq!(answer.code, 2, "{answer:#?}");
+    assert!(answer.err.contains("neither config.json nor folders"), "{}", answer.err);
+}

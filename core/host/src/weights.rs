@@ -192,6 +192,16 @@ fn spellings(name: &str) -> Vec<String> {
             all.push(format!("{stem}{old}"));
         }
     }
+    // Norm and direction of a weight, before torch had parametrizations.
+    for (new, old) in [("original0", "weight_g"), ("original1", "weight_v")] {
+        if let Some(stem) = name.strip_suffix(&format!("parametrizations.weight.{new}")) {
+            all.push(format!("{stem}{old}"));
+        }
+    }
+    // A vision tower within a tower.
+    if let Some(rest) = name.strip_prefix("vision_tower.") {
+        all.push(format!("vision_tower.vision_model.{rest}"));
+    }
     all
 }
 

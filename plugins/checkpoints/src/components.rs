@@ -391,8 +391,12 @@ impl Component for CausalLm {
             documents: x.document_ids,
         };
         let past = Cache { tensors: x.past.iter().map(|t| t.shallow_clone()).collect() };
-        let request =
-            Request { states: cx.wants("hidden_states"), cache: cx.wants("cache"), past, memory: None };
+        let request = Request {
+            states: cx.wants("hidden_states"),
+            cache: cx.wants("cache"),
+            past,
+            ..Request::default()
+        };
         let Answer { hidden, states, cache, .. } = stack.forward(&text, request, cx)?;
         let logits = if cx.wants("logits") { Some(head.forward(&hidden, stack.words())?) } else { None };
         Ok(CausalLmOutputs { hidden: Some(hidden), logits, hidden_states: states, cache: cache.tensors })

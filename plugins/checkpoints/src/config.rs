@@ -10,7 +10,7 @@ const LARGEST: i64 = 1 << 28;
 /// Most layers.
 const LAYERS: i64 = 4096;
 /// How transformers ends names of model classes.
-const CLASS_ENDS: [&str; 10] = [
+const CLASS_ENDS: [&str; 13] = [
     "ForMaskedLM",
     "ForCausalLM",
     "LMHeadModel",
@@ -20,6 +20,9 @@ const CLASS_ENDS: [&str; 10] = [
     "ForTokenClassification",
     "ForQuestionAnswering",
     "ForConditionalGeneration",
+    "ForImageClassification",
+    "ForMaskedImageModeling",
+    "ForCTC",
     "Model",
 ];
 /// Longest file that is read, in bytes.
@@ -114,6 +117,11 @@ impl Config {
     /// The value, where there is one that is not null.
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.map.get(key).filter(|value| !value.is_null())
+    }
+
+    /// Whether the key is there, be it with null.
+    pub fn has(&self, key: &str) -> bool {
+        self.map.contains_key(key)
     }
 
     fn wrong(&self, key: &str, value: &Value, expected: &str) -> Error {
@@ -293,6 +301,31 @@ impl Config {
             .and_then(|list| list.iter().map(Value::as_f64).collect::<Option<Vec<_>>>())
             .map(Some)
             .ok_or_else(|| self.wrong(key, value, "list of numbers"))
+    }
+
+    /// A list of sizes, each at least 1, or the default.
+    ///
+    /// # Errors
+    /// When it is something else.
+    pub fn sizes_or(&self, key: &str, default: &[i64]) -> Result<Vec<i64>> {
+        match self.get(key) {
+            None => Ok(default.to_vec()),
+            Some(Value::Array(list)) => list.iter().map(|v| self.number(key, v, 1, LARGEST)).collect(),
+            Some(value) => Err(self.wrong(key, value, "list of sizes")),
+        }
+    }
+
+    /// The whole numbers of a list; none where it is no list.
+    ///
+    /// # Errors
+    /// A list of something else.
+    pub fn list(&self, key: &str) -> Result<Option<Vec<i64>>> {
+        match self.get(key) {
+            Some(Value::Array(list)) => {
+                list.iter().map(|v| self.number(key, v, -LARGEST, LARGEST)).collect::<Result<_>>().map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 
     /// A part that is an object, where there is one.

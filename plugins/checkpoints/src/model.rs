@@ -3,7 +3,7 @@
 use crate::blocks::buckets::Buckets;
 use crate::blocks::convolution::Convolution;
 use crate::blocks::disentangled::RelationsTable;
-use crate::blocks::embeddings::{Embeddings, TextInputs};
+use crate::blocks::embeddings::{Embeddings, Replaced, TextInputs};
 use crate::blocks::layer::Layer;
 use crate::blocks::mask::Masks;
 use crate::blocks::norm::Norm;
@@ -36,6 +36,8 @@ pub struct Request {
     pub past: Cache,
     /// The text that cross attention looks at.
     pub memory: Option<Memory>,
+    /// Vectors in the places of tokens' own.
+    pub replaced: Option<Replaced>,
 }
 
 /// What a pass gives.
@@ -200,7 +202,7 @@ impl Stack {
             _ => None,
         };
         let x = &TextInputs { attention_mask: x.attention_mask.or(padding.as_ref()), ..*x };
-        let mut hidden = self.embeddings.forward(x, &positions, longest, cx)?;
+        let mut hidden = self.embeddings.forward(x, request.replaced.as_ref(), &positions, longest, cx)?;
         let rotations = self.specification.rotary.iter();
         let mut pass = Pass {
             cx,

@@ -166,6 +166,7 @@ impl Component for Seq2Seq {
             cache: cx.wants("cache"),
             past: tensors(&x.past),
             memory: Some(Memory { states, masks, cache: memory, kept }),
+            replaced: None,
         };
         let text = TextInputs {
             ids: &ids,

@@ -156,16 +156,8 @@ fn norm(cx: &mut Build<'_>, prefix: &str, size: i64, (name, s): NamedNorm) -> Re
 /// Every token sees every other.
 fn pass<'p, 'c>(x: &Tensor, bias: Option<Tensor>, cx: &'p Call<'c>) -> Result<Pass<'p, 'c>> {
     let length = x.size3()?.1;
-    Ok(Pass {
-        cx,
-        masks: Masks::new(None, length, length, (x.kind(), x.device()))?,
-        rotations: Vec::new(),
-        relations: None,
-        bias,
-        memory: None,
-        past: Cache::default(),
-        kept: None,
-    })
+    let masks = Masks::new(None, length, length, (x.kind(), x.device()))?;
+    Ok(Pass { bias, ..Pass::plain(cx, masks) })
 }
 
 impl VisionStack {

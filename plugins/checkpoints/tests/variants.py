@@ -24,6 +24,15 @@ def rope(kind, **rest):
     return dict(rope_type=kind, rope_theta=10000.0, **rest)
 
 
+CLIP = dict(model_type="clip_vision_model", hidden_size=16, intermediate_size=24, num_hidden_layers=3, num_attention_heads=2, image_size=8, patch_size=4)
+SIGLIP = dict(CLIP, model_type="siglip_vision_model", vision_use_head=True)
+LANGUAGE = dict(LLAMA, model_type="llama")
+VISION = dict(hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2, image_size=8, patch_size=4)
+VIT = dict(VISION, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+SPEECH = dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24, conv_depthwise_kernel_size=3, vocab_size=12, apply_spec_augment=False, hidden_dropout=0.0, activation_dropout=0.0, attention_dropout=0.0, layerdrop=0.0)
+SAMPLES = dict(SPEECH, conv_dim=[6, 8], conv_kernel=[10, 3], conv_stride=[5, 2], num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2)
+FRAMES = dict(SPEECH, feature_projection_input_dim=6)
+
 VARIANTS = {
     # Llama and its relatives.
     "llama_multi_query_tied": ("LlamaForCausalLM", dict(LLAMA, num_key_value_heads=1, tie_word_embeddings=True)),
@@ -69,11 +78,73 @@ VARIANTS = {
     # Encoder and decoder.
     "t5_gated": ("T5ForConditionalGeneration", dict(vocab_size=64, d_model=16, d_kv=6, d_ff=24, num_layers=2, num_decoder_layers=3, num_heads=3, feed_forward_proj="gated-gelu", relative_attention_num_buckets=8, relative_attention_max_distance=10, dropout_rate=0.0, decoder_start_token_id=0)),
     "t5_gated_silu": ("T5ForConditionalGeneration", dict(vocab_size=64, d_model=16, d_kv=4, d_ff=24, num_layers=3, num_heads=4, feed_forward_proj="gated-silu", tie_word_embeddings=False, dropout_rate=0.0, decoder_start_token_id=0)),
+    # A vision tower and a language model.
+    "llava_several_layers": ("LlavaForConditionalGeneration", dict(vision_config=CLIP, text_config=LANGUAGE, image_token_index=4, vision_feature_layer=[0, -1, 2], vision_feature_select_strategy="full", projector_hidden_act="relu", multimodal_projector_bias=False)),
+    "llava_siglip_qwen2": ("LlavaForConditionalGeneration", dict(vision_config=SIGLIP, text_config=dict(LANGUAGE, model_type="qwen2", tie_word_embeddings=True), image_token_index=4, vision_feature_layer=-1, vision_feature_select_strategy="full")),
+    "llava_mistral_window": ("LlavaForConditionalGeneration", dict(vision_config=CLIP, text_config=dict(LANGUAGE, model_type="mistral", sliding_window=6), image_token_index=4, vision_feature_layer=1, projector_hidden_act="gelu_pytorch_tanh")),
+    # Vision.
+    "vit_rectangle": ("ViTForImageClassification", dict(VIT, image_size=(8, 16), patch_size=(4, 2), qkv_bias=False, hidden_act="silu", num_labels=3)),
+    "vit_larger": ("ViTModel", dict(VIT, pooler_output_size=6, pooler_act="relu")),
+    "vit_mae_pixels": ("ViTMAEForPreTraining", dict(VIT, decoder_hidden_size=12, decoder_num_hidden_layers=1, decoder_num_attention_heads=2, decoder_intermediate_size=16, norm_pix_loss=True, mask_ratio=0.5)),
+    "clip_larger": ("CLIPVisionModel", dict(VISION, hidden_act="gelu")),
+    "siglip_larger": ("SiglipVisionModel", dict(VISION, vision_use_head=False)),
+    "beit_shared": ("BeitForImageClassification", dict(VIT, use_shared_relative_position_bias=True, use_absolute_position_embeddings=True, use_mean_pooling=True, layer_scale_init_value=0.0, drop_path_rate=0.0, num_labels=3)),
+    "beit_first": ("BeitForImageClassification", dict(VIT, use_relative_position_bias=True, use_mean_pooling=False, layer_scale_init_value=0.2, drop_path_rate=0.0, num_labels=3)),
+    # Speech.
+    "conformer_rotary": ("Wav2Vec2ConformerForCTC", dict(SAMPLES, position_embeddings_type="rotary", feat_extract_norm="layer", conv_bias=True, hidden_act="swish", rotary_embedding_base=500)),
+    "conformer_none": ("Wav2Vec2ConformerModel", dict(SAMPLES, position_embeddings_type=None, feat_extract_activation="relu", mask_time_prob=0.0)),
+    "conformer_fewer": ("Wav2Vec2ConformerForCTC", dict(SAMPLES, add_adapter=True, num_adapter_layers=2, output_hidden_size=12, ctc_loss_reduction="mean", layer_norm_eps=1e-3)),
+    "conformer_hidden": ("Wav2Vec2ConformerModel", dict(SAMPLES, apply_spec_augment=True, max_source_positions=5)),
+    "w2v_bert_distances": ("Wav2Vec2BertForCTC", dict(FRAMES, left_max_position_embeddings=3, right_max_position_embeddings=2, hidden_act="gelu", ctc_zero_infinity=True, layer_norm_eps=1e-3)),
+    "w2v_bert_relative": ("Wav2Vec2BertModel", dict(FRAMES, position_embeddings_type="relative", apply_spec_augment=True)),
+    "w2v_bert_rotary": ("Wav2Vec2BertForCTC", dict(FRAMES, position_embeddings_type="rotary", conv_depthwise_kernel_size=5)),
+    "w2v_bert_none": ("Wav2Vec2BertModel", dict(FRAMES, position_embeddings_type=None, mask_time_prob=0.0)),
+    "w2v_bert_fewer": ("Wav2Vec2BertForCTC", dict(FRAMES, add_adapter=True, num_adapter_layers=2, output_hidden_size=12, adapter_act="gelu", use_intermediate_ffn_before_adapter=True)),
     "bart_uneven": ("BartForConditionalGeneration", dict(vocab_size=64, d_model=16, encoder_layers=1, decoder_layers=3, encoder_attention_heads=2, decoder_attention_heads=4, encoder_ffn_dim=20, decoder_ffn_dim=28, max_position_embeddings=32, scale_embedding=True, activation_function="relu", dropout=0.0)),
 }
 
 
+def sound(config, name, generator):
+    """Sounds of which the second is padded; some frames are hidden where the configuration hides any."""
+    if config.model_type == "wav2vec2-bert":
+        given, length, frames = dict(input_features=torch.randn(2, 14, 6, generator=generator)), 9, 14
+    else:
+        given, length, frames = dict(input_values=torch.randn(2, 200, generator=generator)), 140, 19
+    mask = torch.ones(next(iter(given.values())).shape[:2], dtype=torch.long)
+    mask[1, length:] = 0
+    given["attention_mask"] = mask
+    if config.apply_spec_augment:
+        given["mask_time_indices"] = torch.rand(2, frames, generator=generator) < 0.4
+    return given
+
+
+def images(config, name, generator):
+    sides = config.image_size if isinstance(config.image_size, (tuple, list)) else [config.image_size] * 2
+    if "larger" in name:
+        sides = [12, 20]
+    given = dict(pixel_values=torch.randn(2, 3, *sides, generator=generator))
+    if config.model_type == "vit_mae":
+        given["noise"] = torch.rand(2, 4, generator=generator)
+    return given
+
+
+def seen(config, name, generator):
+    """Texts with image tokens: two images in the first, one in the second."""
+    ids = torch.randint(6, config.text_config.vocab_size, (2, 16), generator=generator)
+    mask = torch.ones_like(ids)
+    ids[1, 11:], mask[1, 11:] = 0, 0
+    patches = 4 + (config.vision_feature_select_strategy == "full" and config.vision_config.model_type == "clip_vision_model")
+    ids[0, 1 : 1 + patches] = ids[0, 8 : 8 + patches] = ids[1, 3 : 3 + patches] = config.image_token_index
+    return dict(input_ids=ids, attention_mask=mask, pixel_values=torch.randn(3, 3, 8, 8, generator=generator))
+
+
 def inputs(config, name, generator):
+    if config.model_type == "llava":
+        return seen(config, name, generator)
+    if hasattr(config, "conv_depthwise_kernel_size"):
+        return sound(config, name, generator)
+    if hasattr(config, "image_size"):
+        return images(config, name, generator)
     length = 14
     low = 6
     ids = torch.randint(low, config.vocab_size, (2, length), generator=generator)
@@ -91,9 +162,15 @@ def inputs(config, name, generator):
 
 
 def labels(kind, config, given, generator):
-    ids, mask = given["input_ids"], given["attention_mask"]
-    if kind.endswith("ForSequenceClassification"):
+    if kind.endswith("ForCTC"):
+        made = torch.randint(1, config.vocab_size, (2, 3), generator=generator)
+        made[1, 2] = -100
+        return made
+    if kind.endswith(("ForSequenceClassification", "ForImageClassification")):
         return torch.randint(0, config.num_labels, (2,), generator=generator)
+    ids, mask = given["input_ids"], given["attention_mask"]
+    if kind.startswith("Llava"):
+        return ids.masked_fill((mask == 0) | (ids == config.image_token_index), -100)
     if kind.endswith("ForTokenClassification"):
         return torch.randint(0, config.num_labels, ids.shape, generator=generator).masked_fill(mask == 0, -100)
     if kind.endswith("ForConditionalGeneration"):
@@ -121,14 +198,27 @@ def write(folder, name):
         ]:
             noise = torch.randn(parameter.shape, generator=generator)
             parameter.add_(noise * (0.2 if parameter.dim() == 1 else 0.1))
+        for buffer_name, buffer in model.named_buffers():
+            # What batch norms saw in training.
+            if buffer_name.endswith("running_mean"):
+                buffer.add_(torch.randn(buffer.shape, generator=generator) * 0.2)
+            if buffer_name.endswith("running_var"):
+                buffer.mul_(torch.rand(buffer.shape, generator=generator) + 0.5)
     given = inputs(config, name, generator)
+    more = dict(interpolate_pos_encoding=True) if "larger" in name else {}
     tensors = {f"in.{key}": value for key, value in given.items()}
-    if kind == "BertModel":
-        out = model(**given, output_hidden_states=True)
+    if kind.endswith("Model"):
+        out = model(**given, **more, output_hidden_states=True)
         probe = torch.randn(out.last_hidden_state.shape, generator=generator)
         loss = (out.last_hidden_state * probe).sum()
-        tensors |= {"in.probe": probe, "out.last_hidden_state": out.last_hidden_state, "out.pooler_output": out.pooler_output}
+        tensors |= {"in.probe": probe, "out.last_hidden_state": out.last_hidden_state}
+        if getattr(out, "pooler_output", None) is not None:
+            tensors["out.pooler_output"] = out.pooler_output
         states = out.hidden_states
+    elif kind == "ViTMAEForPreTraining":
+        out = model(**given, output_hidden_states=True)
+        tensors["out.logits"] = out.logits
+        loss, states = out.loss, out.hidden_states
     else:
         made = labels(kind, config, given, generator)
         out = model(**given, labels=made, output_hidden_states=True)
@@ -145,7 +235,11 @@ def write(folder, name):
     saved = load_file(target / "model.safetensors")
     for parameter_name, parameter in model.named_parameters(remove_duplicate=False):
         # Of the names of tied weights, the file keeps one.
-        if parameter.grad is not None and parameter_name in saved:
+        stored = parameter_name in saved or not hasattr(config, "vocab_size") or hasattr(config, "conv_depthwise_kernel_size")
+        stored = stored or kind.startswith(("Llava", "Beit"))
+        if kind.startswith("Llava") and config.tie_word_embeddings and parameter_name == "lm_head.weight":
+            continue
+        if parameter.grad is not None and stored:
             flat = parameter.grad.double().flatten()
             probe = torch.arange(1, flat.numel() + 1, dtype=torch.float64).sin()
             tensors[f"probe.{parameter_name}"] = torch.stack([(flat * probe).sum(), flat.abs().max()])

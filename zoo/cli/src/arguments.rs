@@ -313,19 +313,24 @@ pub(crate) struct Bench {
     pub(crate) how: How,
 }
 
-/// Compare a checkpoint with the numbers that its makers' program computed
+/// Compare checkpoints with the numbers that their makers' program computed
 ///
-/// The numbers are a file of tensors: inputs `in.*`, outputs `out.*`, `loss` and gradients `grad.*`. The exit
-/// code is 0 where all are equal within rounding.
+/// The numbers are a file of tensors: inputs `in.*`, outputs `out.*`, `loss` and gradients `grad.*`. One model in
+/// one precision is told in full, several are a table. The exit code is 0 where all are equal within rounding.
 #[derive(Debug, Args)]
 pub(crate) struct Parity {
-    /// A folder with `config.json` and `model.safetensors`, or `hf:ORG/NAME` on the hub
-    #[arg(value_name = "MODEL")]
-    pub(crate) model: String,
+    /// Folders with `config.json` and `model.safetensors`, folders of such folders, or `hf:ORG/NAME` on the hub
+    #[arg(value_name = "MODEL", required = true)]
+    pub(crate) models: Vec<String>,
 
-    /// The numbers to compare with; the model's own `oracle.safetensors` otherwise
+    /// The numbers to compare one model with; the model's own `oracle.safetensors` otherwise
     #[arg(long, value_name = "FILE")]
     pub(crate) oracle: Option<PathBuf>,
+
+    /// In what precision: `float32`, `bf16` (weights in float32, products in bfloat16, with the
+    /// tolerance that their rounding explains) or `both`
+    #[arg(long, value_name = "PRECISION", default_value = "float32", value_parser = ["float32", "bf16", "both"])]
+    pub(crate) precision: String,
 
     /// Use nothing that is not on this machine
     #[arg(long)]

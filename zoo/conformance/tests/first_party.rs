@@ -62,11 +62,18 @@ fn options(folder: &Path) -> Options {
         ("clip_vision", "clip_vision"),
         ("vit_cls", "vit"),
         ("vit_mae", "vit_mae"),
+        ("wav2vec2_bert_ctc", "wav2vec2_bert"),
+        ("llava_clm", "llava"),
     ] {
         let text = std::fs::read_to_string(models.join(model).join("config.json")).unwrap();
         let mut config: serde_json::Value = serde_json::from_str(&text).unwrap();
         // The vector of a token that pads is not trained, which differences of the loss know nothing of.
         config["pad_token_id"] = serde_json::Value::Null;
+        if model == "wav2vec2_bert_ctc" {
+            // Frames may be hidden, and no layer is left out.
+            config["apply_spec_augment"] = true.into();
+            config["layerdrop"] = 0.into();
+        }
         std::fs::write(folder.join(format!("{name}.json")), config.to_string()).unwrap();
     }
     Options {
@@ -78,7 +85,13 @@ fn options(folder: &Path) -> Options {
                 let image = [("C", 3), ("H", 16), ("W", 16)].map(|(name, size)| (name.to_owned(), size));
                 (format!("checkpoint.{head}"), image.into())
             })
-            .into(),
+            .into_iter()
+            .chain(["speech_encoder", "ctc"].map(|head| {
+                // N counts frames, which a family that takes them has as many of as T.
+                let sound = [("T", 6), ("N", 6), ("F", 16)].map(|(name, size)| (name.to_owned(), size));
+                (format!("checkpoint.{head}"), sound.into())
+            }))
+            .collect(),
         ..Options::default()
     }
 }

@@ -33,11 +33,18 @@ pub enum Head {
     ImageClassifier,
     /// Hidden patches of images.
     MaskedImage,
+    /// States of sound.
+    SpeechEncoder,
+    /// Letters of sound.
+    Ctc,
+    /// Scores of next tokens of a text with images.
+    VisionLanguage,
 }
 
 /// Ends of class names, longest first where one ends in another.
 const ENDS: &[(&str, Head)] = &[
     ("ForMaskedLM", Head::MaskedLm),
+    ("LlavaForConditionalGeneration", Head::VisionLanguage),
     ("ForConditionalGeneration", Head::Seq2Seq),
     ("ForCausalLM", Head::CausalLm),
     ("LMHeadModel", Head::CausalLm),
@@ -48,6 +55,9 @@ const ENDS: &[(&str, Head)] = &[
     ("ForMaskedImageModeling", Head::MaskedImage),
     ("ViTMAEForPreTraining", Head::MaskedImage),
     ("VisionModel", Head::VisionEncoder),
+    ("ForCTC", Head::Ctc),
+    ("Wav2Vec2BertModel", Head::SpeechEncoder),
+    ("Wav2Vec2ConformerModel", Head::SpeechEncoder),
     ("ViTModel", Head::VisionEncoder),
     ("ViTMAEModel", Head::VisionEncoder),
     ("BeitModel", Head::VisionEncoder),
@@ -82,6 +92,9 @@ impl Head {
             Self::VisionEncoder => "checkpoint.vision_encoder",
             Self::ImageClassifier => "checkpoint.image_classifier",
             Self::MaskedImage => "checkpoint.masked_image",
+            Self::SpeechEncoder => "checkpoint.speech_encoder",
+            Self::Ctc => "checkpoint.ctc",
+            Self::VisionLanguage => "checkpoint.vision_language",
         }
     }
 }
@@ -146,7 +159,7 @@ impl Model {
             let shapes = zoo_host::weight_shapes(folder).unwrap_or_default();
             shapes.keys().any(|name| name.ends_with("pooler.dense.weight"))
         };
-        if head == Head::Encoder && has_pooler(folder) {
+        if matches!(head, Head::Encoder | Head::VisionEncoder) && has_pooler(folder) {
             parameters.insert("pooler".to_owned(), json!(true));
         }
         let created = world.create(&Instance {

@@ -42,14 +42,25 @@ pub(crate) enum Command {
     Generate(GenerateArguments),
 }
 
+/// In what precision models are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum PrecisionChoice {
+    Float32,
+    Bf16,
+    Both,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct ParityArguments {
-    /// A folder with `config.json`, weights and `oracle.safetensors`, or `hf:ORG/NAME`.
-    #[arg(value_name = "MODEL")]
-    pub(crate) model: String,
-    /// The numbers to compare with; the model's own otherwise.
+    /// Folders with `config.json`, weights and `oracle.safetensors`, folders of such folders, or `hf:ORG/NAME`.
+    #[arg(value_name = "MODEL", required = true)]
+    pub(crate) models: Vec<String>,
+    /// The numbers to compare one model with; the model's own otherwise.
     #[arg(long, value_name = "FILE")]
     pub(crate) oracle: Option<PathBuf>,
+    /// In what precision: `float32`, `bf16` or `both`.
+    #[arg(long, value_enum, value_name = "PRECISION", default_value_t = PrecisionChoice::Float32)]
+    pub(crate) precision: PrecisionChoice,
     /// Use nothing that is not on this machine.
     #[arg(long)]
     pub(crate) offline: bool,

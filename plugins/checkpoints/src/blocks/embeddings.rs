@@ -83,6 +83,15 @@ pub struct TextInputs<'t> {
     pub documents: Option<&'t Tensor>,
 }
 
+/// Vectors that stand where tokens' own would.
+#[derive(Debug)]
+pub struct Replaced {
+    /// True in their places, `bool[B, T]`.
+    pub places: Tensor,
+    /// The vectors in the order of the places, row by row; [..., size].
+    pub vectors: Tensor,
+}
+
 /// Ids [...] to vectors [..., size]; that of `padding` is not trained.
 fn look_up(table: &Embedding, ids: &Tensor, padding: Option<i64>) -> Result<Tensor> {
     let rows = table.weight.size2()?.0;
@@ -152,19 +161,24 @@ impl Embeddings {
         }
     }
 
-    /// Vectors [B, T, hidden]; `positions` [B or 1, T] count from 0, to below `length`.
+    /// Vectors [B, T, hidden]; `positions` [B or 1, T] count from 0, to below `length`, and some tokens' vectors are
+    /// `replaced`.
     ///
     /// # Errors
     /// A text longer than the position table, and libtorch's errors.
     pub fn forward(
         &self,
         x: &TextInputs<'_>,
+        replaced: Option<&Replaced>,
         positions: &Tensor,
         length: i64,
         cx: &Call<'_>,
     ) -> Result<Tensor> {
         let s = &self.specification;
         let mut y = look_up(&self.words, x.ids, s.padding)?;
+        if let Some(Replaced { places, vectors }) = replaced {
+            y = y.f_masked_scatter(&places.f_unsqueeze(-1)?, &vectors.f_to_kind(y.kind())?)?;
+        }
         if s.scale != 1.0 {
             y = y.f_mul_scalar(s.scale)?;
         }

@@ -4,6 +4,7 @@
 pub mod activation;
 pub mod attention;
 pub mod buckets;
+pub mod conformer;
 pub mod convolution;
 pub mod disentangled;
 pub mod embeddings;
@@ -17,3 +18,5 @@ pub mod patches;
 pub mod projection;
 pub mod relative;
 pub mod rotary;
+pub mod shortening;
+pub mod waveform;

@@ -79,4 +79,15 @@ impl Norm {
             }
         }
     }
+
+    /// x [B, size, T] to the same shape, each feature normalised over its T values: a group norm of one
+    /// feature a group (Wu and He, 2018).
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub fn forward_features(&self, x: &Tensor) -> Result<Tensor> {
+        let size = self.weight.size().first().copied().unwrap_or(1);
+        let bias = self.bias.as_ref();
+        Ok(x.f_group_norm(size, Some(&self.weight), bias, self.specification.epsilon, false)?)
+    }
 }

@@ -57,3 +57,19 @@ pub struct Pass<'p, 'c> {
     /// Where keys and values of all tokens are kept, if somebody wants them.
     pub kept: Option<Cache>,
 }
+
+impl<'p, 'c> Pass<'p, 'c> {
+    /// A pass whose layers are told nothing but what is hidden from whom.
+    pub fn plain(cx: &'p Call<'c>, masks: Masks) -> Self {
+        Self {
+            cx,
+            masks,
+            rotations: Vec::new(),
+            relations: None,
+            bias: None,
+            memory: None,
+            past: Cache::default(),
+            kept: None,
+        }
+    }
+}

@@ -7,19 +7,25 @@ mod deberta;
 mod esm;
 mod gpt2;
 mod llama;
+mod llava;
 mod modernbert;
 mod phi;
+mod speech;
 mod t5;
 mod vision;
 
 use crate::blocks::projection::Style;
 use crate::config::Config;
 use crate::specification::{PairSpecification, Specification};
+use crate::speech::SpeechSpecification;
 use crate::vision::VisionSpecification;
+use crate::vision_language::VisionLanguageSpecification;
 use zoo_plugin::{Error, Result};
 
 type Read = fn(&Config) -> Result<Specification>;
 type ReadVision = fn(&Config) -> Result<VisionSpecification>;
+type ReadSpeech = fn(&Config) -> Result<SpeechSpecification>;
+type ReadBoth = fn(&Config) -> Result<VisionLanguageSpecification>;
 type ReadPair = fn(&Config) -> Result<PairSpecification>;
 
 /// Text families by `model_type`.
@@ -55,6 +61,13 @@ pub const VISION: &[(&str, ReadVision)] = &[
     ("siglip_vision_model", vision::siglip),
 ];
 
+/// Speech families.
+pub const SPEECH: &[(&str, ReadSpeech)] =
+    &[("wav2vec2-bert", speech::w2v_bert), ("wav2vec2-conformer", speech::conformer)];
+
+/// Families of a vision tower and a language model.
+pub const VISION_LANGUAGE: &[(&str, ReadBoth)] = &[("llava", llava::read)];
+
 /// The entry of the configuration's family.
 fn entry<R: Copy>(config: &Config, entries: &[(&str, R)], what: &str) -> Result<R> {
     let family = config.family()?;
@@ -88,6 +101,22 @@ pub fn pair(config: &Config) -> Result<PairSpecification> {
 /// An unknown family, and keys that are missing or wrong.
 pub fn vision(config: &Config) -> Result<VisionSpecification> {
     entry(config, VISION, "vision")?(config)
+}
+
+/// The specification of a speech model.
+///
+/// # Errors
+/// An unknown family, and keys that are missing or wrong.
+pub fn speech(config: &Config) -> Result<SpeechSpecification> {
+    entry(config, SPEECH, "speech")?(config)
+}
+
+/// The specification of a vision tower and a language model.
+///
+/// # Errors
+/// An unknown family, and keys that are missing or wrong.
+pub fn vision_language(config: &Config) -> Result<VisionLanguageSpecification> {
+    entry(config, VISION_LANGUAGE, "vision-language")?(config)
 }
 
 /// Size of one of `heads` heads, where a configuration does not say it.

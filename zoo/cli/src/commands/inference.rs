@@ -12,11 +12,13 @@ use std::ffi::OsString;
 use zoo_record::Exit;
 
 pub(crate) fn parity(command: &Parity, arguments: &Arguments) -> Result<Exit> {
-    let mut words: Vec<OsString> = vec!["parity".into(), command.model.clone().into()];
+    let mut words: Vec<OsString> = vec!["parity".into()];
+    words.push(format!("--precision={}", command.precision).into());
     if let Some(oracle) = &command.oracle {
         words.extend(["--oracle".into(), oracle.clone().into()]);
     }
     flags(&mut words, &[("--offline", command.offline)]);
+    words.extend(command.models.iter().map(Into::into));
     hand_over(words, &command.how, arguments)
 }
 

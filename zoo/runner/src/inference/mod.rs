@@ -4,12 +4,14 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod generate;
+mod parity;
 mod source;
 
 pub(crate) use generate::generate;
+pub(crate) use parity::parity;
 
 use crate::arguments::{
-    ClassifyArguments, EmbedArguments, FillMaskArguments, InferenceHow, ModelChoice, ParityArguments, Printed,
+    ClassifyArguments, EmbedArguments, FillMaskArguments, InferenceHow, ModelChoice, Printed,
 };
 use crate::machine;
 use anyhow::{Context, Result, bail};
@@ -20,12 +22,9 @@ use std::io::{BufRead, BufReader, IsTerminal, Lines, StdoutLock, Write};
 use std::sync::Arc;
 use zoo_host::{PluginPath, Registry};
 use zoo_inference::classification::{Classified, Classifier, Scored, Tagged, entities};
+use zoo_inference::embedding::Embedder;
 use zoo_inference::fill_mask::MaskFiller;
-use zoo_inference::{Model, embedding::Embedder, parity as compare};
 use zoo_record::Exit;
-
-/// The numbers of the makers' program, in the model's folder.
-const ORACLE: &str = "oracle.safetensors";
 
 /// Lines that are read before their answers are written.
 const LINES: usize = 1024;
@@ -125,27 +124,6 @@ impl Output {
         serde_json::to_writer(&mut self.out, value)?;
         Ok(self.out.write_all(b"\n")?)
     }
-}
-
-/// Compares; succeeds where everything is equal within rounding.
-pub(crate) fn parity(arguments: &ParityArguments) -> Exit {
-    ended((|| {
-        let source = Source::of(&arguments.model, arguments.offline, &[ORACLE])?;
-        let (registry, device) = begin(&arguments.how)?;
-        let oracle = arguments.oracle.clone().unwrap_or_else(|| source.folder().join(ORACLE));
-        if !oracle.is_file() {
-            bail!(
-                "there are no numbers to compare `{}` with: it has no {ORACLE}, and `--oracle` names none",
-                arguments.model
-            );
-        }
-        let model = Model::open(&registry, source.folder(), None, device)?;
-        let report = compare::run(&model, &oracle, device, compare::Tolerance::default())?;
-        print!("{report}");
-        let verdict = if report.passed() { "equal within rounding" } else { "not equal" };
-        println!("{}: {verdict}", arguments.model);
-        Ok(report.passed())
-    })())
 }
 
 /// Lines in, JSON lines out.
