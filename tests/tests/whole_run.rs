@@ -64,6 +64,64 @@ fn interrupt(child: &Child) {
     let _ = Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().unwrap();
 }
 
+/// A control compares an arm with itself: nothing is found, and what differs is the seed alone.
+#[test]
+fn a_control_puts_an_arm_against_itself() {
+    let place = Place::new();
+    let text = std::fs::read_to_string(recipe()).unwrap();
+    let more = "claim \"it comes close\" {\n  require distance(fast) < 1000\n  over seeds at 95% confidence\n}\n\n\
+                claim \"as good\" {\n  require abs(distance(fast) - distance(slow)) < 1000\n  \
+                over seeds paired at 95% confidence\n}\n\nprofile mini";
+    place.write("line.mlm", &text.replace("profile mini", more).replace("  stop_when_decided = true\n", ""));
+    let zoo = |words: &[&str]| place.zoo(&[words, &COMPUTE[..]].concat());
+    let answer = zoo(&["run", "line.mlm", "--control", "--seeds", "4", "--profile", "mini"]);
+    assert_eq!(answer.code, 0, "{answer:#?}");
+    for part in [
+        "Control: one arm against itself under other seeds",
+        "as it should",
+        "no control  it comes close\n             it is about one arm",
+        "no control  as good\n             an arm and itself meet it",
+    ] {
+        assert!(answer.out.contains(part), "{part}: {}", answer.out);
+    }
+    assert!(answer.err.contains("no control: \"it comes close\": it is about one arm"), "{}", answer.err);
+    let result = |run: &str| -> Value {
+        let text = std::fs::read_to_string(place.path(run).join("result.json")).unwrap();
+        serde_json::from_str(&text).unwrap()
+    };
+    let control = result("runs/line-mini-control-1");
+    let value = |result: &Value, arm: usize, seed: usize| {
+        let seed = &result["arms"][arm]["metrics"][0]["seeds"][seed];
+        (seed["seed"].as_u64().unwrap(), seed["value"].as_f64().unwrap())
+    };
+    assert_eq!(control["arms"][0]["name"], "fast");
+    assert_eq!(control["arms"][1]["name"], "fast_again");
+    // The arm is what it is without a control, to the bit; its copy has the same seeds' numbers, and other draws.
+    assert_eq!(zoo(&["run", "line.mlm", "--out", "plain", "--seeds", "4"]).code, 0);
+    let plain = result("plain");
+    assert_eq!(plain["arms"][1]["name"], "fast");
+    for seed in 0..4 {
+        assert_eq!(value(&control, 0, seed), value(&plain, 1, seed));
+        assert_eq!(value(&control, 0, seed).0, value(&control, 1, seed).0);
+        assert!(value(&control, 0, seed).1 != value(&control, 1, seed).1);
+    }
+    let page = std::fs::read_to_string(place.path("runs/line-mini-control-1/report.html")).unwrap();
+    assert!(page.contains("A control: no claim holds, as it should be") && page.contains("no control"));
+
+    // It goes on as what it is.
+    let more = zoo(&["run", "--resume", "runs/line-mini-control-1", "--seeds", "5"]);
+    assert!(more.code == 0 && more.out.contains("as it should"), "{more:#?}");
+
+    // Where nothing has a control, nothing is run.
+    let text = text.replace("distance(fast) < distance(slow)", "distance(fast) < 1000");
+    place.write("alone.mlm", &text);
+    let answer = zoo(&["run", "alone.mlm", "--control"]);
+    assert!(
+        answer.code == 0 && answer.err.contains("no claim has a control; nothing was run"),
+        "{answer:#?}"
+    );
+}
+
 /// Ctrl-C reaches the runner through the program; the run goes on with `--resume`.
 #[test]
 fn a_stopped_run_goes_on() {

@@ -26,6 +26,7 @@
 //! Nothing is executed: two sections of the ELF file are read ([`read_file`]), with limits on every
 //! size, so that a truncated, damaged or hostile file is a [`Reason`] and never a panic.
 
+mod accounts;
 mod catalogue;
 mod hash;
 mod read;

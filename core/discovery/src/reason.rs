@@ -168,11 +168,15 @@ pub enum Reason {
         /// They have the same content.
         same: bool,
     },
-    /// Anybody on this machine could put a plugin there.
-    #[error("{} is writable by every user of this machine", path.display())]
+    /// Others than the user could put a plugin there.
+    #[error(
+        "{} is writable by {}", path.display(), by.as_deref().unwrap_or("every user of this machine")
+    )]
     WritableByOthers {
         /// The file, or its folder.
         path: PathBuf,
+        /// The group that may, where not every user may.
+        by: Option<String>,
     },
     /// It came with a recipe, and the user has not allowed it.
     #[error(
@@ -219,7 +223,9 @@ impl Reason {
                 first.display(),
                 second.display()
             )),
-            Self::WritableByOthers { path } => Some(format!("chmod o-w {}", path.display())),
+            Self::WritableByOthers { path, by } => {
+                Some(format!("chmod {}-w {}", if by.is_some() { "g" } else { "o" }, path.display()))
+            }
             Self::NotAllowed { path, .. } => Some(format!(
                 "a plugin is a program that can do whatever you can; if you trust where it came from: \
                  zoo plugin allow {}",

@@ -1,5 +1,6 @@
 //! Where plugins are looked for.
 
+use crate::accounts::Accounts;
 use crate::catalogue::{Catalogue, PluginFile, Refused};
 use crate::hash::Hashes;
 use crate::read::{Content, Limits, build_facts, read_file};
@@ -7,7 +8,7 @@ use crate::reason::{Here, Reason};
 use crate::trust::{Allowed, Verdict};
 use object::ReadCache;
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -58,6 +59,8 @@ pub struct Options {
     pub allowed: Option<PathBuf>,
     /// Folder for the cache of hashes; none: hashes are computed each time.
     pub cache: Option<PathBuf>,
+    /// The folder with the machine's files of accounts, `group` and `passwd`; none: `/etc`.
+    pub accounts: Option<PathBuf>,
     /// What plugins are compared with.
     pub here: Here,
     /// Sizes that are refused.
@@ -209,13 +212,28 @@ impl Search<'_> {
     }
 }
 
-/// Anybody may write: the file itself, or put another file in its place.
-fn writable_by_others(path: &Path, source: Source) -> Result<Option<PathBuf>, std::io::Error> {
+/// Others may write: the file itself, or put another file in its place.
+fn writable_by_others(
+    path: &Path,
+    source: Source,
+    accounts: &Accounts,
+) -> Result<Option<Reason>, std::io::Error> {
     const OTHERS_WRITE: u32 = 0o002;
+    const GROUP_WRITES: u32 = 0o020;
     const STICKY: u32 = 0o1000;
+    // Who, for the message; none, where every user may.
+    let writers = |metadata: &Metadata| -> Option<Option<String>> {
+        if metadata.mode() & OTHERS_WRITE != 0 {
+            return Some(None);
+        }
+        if metadata.mode() & GROUP_WRITES == 0 {
+            return None;
+        }
+        accounts.shared_group(metadata.gid()).map(Some)
+    };
     let file = path.canonicalize()?;
-    if file.metadata()?.mode() & OTHERS_WRITE != 0 {
-        return Ok(Some(path.to_owned()));
+    if let Some(by) = writers(&file.metadata()?) {
+        return Ok(Some(Reason::WritableByOthers { path: path.to_owned(), by }));
     }
     let parent = |file: &Path| file.parent().map(Path::to_owned).unwrap_or_default();
     let named = match parent(path) {
@@ -227,11 +245,14 @@ fn writable_by_others(path: &Path, source: Source) -> Result<Option<PathBuf>, st
     for (folder, holds_it) in
         own.iter().map(|folder| (folder.as_path(), true)).chain(file.ancestors().skip(2).map(|a| (a, false)))
     {
-        let mode = folder.metadata()?.mode();
+        let metadata = folder.metadata()?;
         // In a sticky folder nobody replaces what is another's, so a file that the user names is safe;
         // but anybody may have put a new one there, so what is merely found is not.
-        if mode & OTHERS_WRITE != 0 && (mode & STICKY == 0 || (holds_it && source != Source::Named)) {
-            return Ok(Some(folder.to_owned()));
+        if metadata.mode() & STICKY != 0 && !(holds_it && source != Source::Named) {
+            continue;
+        }
+        if let Some(by) = writers(&metadata) {
+            return Ok(Some(Reason::WritableByOthers { path: folder.to_owned(), by }));
         }
     }
     Ok(None)
@@ -294,12 +315,13 @@ pub fn discover(options: &Options) -> Catalogue {
     let mut chosen = search.choose();
     // By place, then name: messages come in the order of the places.
     chosen.sort_by(|a, b| (a.source, &a.path).cmp(&(b.source, &b.path)));
+    let accounts = Accounts::new(options.accounts.as_deref());
     let mut readable = Vec::new();
     for Candidate { path, source, .. } in chosen {
-        match writable_by_others(&path, source) {
+        match writable_by_others(&path, source, &accounts) {
             Ok(None) => {}
-            Ok(Some(open)) => {
-                search.refuse(&path, source, None, Reason::WritableByOthers { path: open });
+            Ok(Some(reason)) => {
+                search.refuse(&path, source, None, reason);
                 continue;
             }
             Err(error) => {

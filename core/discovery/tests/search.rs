@@ -6,7 +6,7 @@ mod common;
 
 use common::{elf, facts, plugin, schema, sections, write};
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 use zoo_discovery::{Allowed, Hashes, Options, Reason, Source, discover};
@@ -218,7 +218,9 @@ fn folders_further_up_count_too() {
         assert_eq!(found.plugins.len() == 1, taken, "{mode:o}");
         if !taken {
             let reason = &found.refused[0].reason;
-            assert!(matches!(reason, Reason::WritableByOthers { path } if *path == p.root.join("open")));
+            assert!(
+                matches!(reason, Reason::WritableByOthers { path, by: None } if *path == p.root.join("open"))
+            );
             assert_eq!(found.refused[0].path, file);
         }
     }
@@ -245,7 +247,7 @@ fn places_that_anybody_writes_to_are_refused() {
                 let refused = &found.refused[0];
                 assert_eq!(refused.path, file);
                 assert!(
-                    matches!(&refused.reason, Reason::WritableByOthers { path } if path == culprit),
+                    matches!(&refused.reason, Reason::WritableByOthers { path, by: None } if path == culprit),
                     "{refused}"
                 );
                 assert_eq!(refused.help().unwrap(), format!("chmod o-w {}", culprit.display()));
@@ -257,6 +259,43 @@ fn places_that_anybody_writes_to_are_refused() {
     p.options.path.clear();
     p.options.named.push(file);
     assert_eq!(discover(&p.options).plugins.len(), 1);
+}
+
+/// A group that has others in it writes as anybody does; one that only the user is in is the user.
+#[test]
+fn places_that_a_group_writes_to_are_refused_unless_it_is_the_users_own() {
+    let mut p = places();
+    let file = write(&p.root.join("path1"), "zoo-a", &plugin("zoo-a", &[]));
+    let folder = p.root.join("path1");
+    let group = fs::metadata(&folder).unwrap().gid();
+    let user = fs::metadata(&folder).unwrap().uid();
+    p.options.accounts = Some(p.root.join("etc"));
+    fs::create_dir_all(p.root.join("etc")).unwrap();
+    let passwd = format!("me:x:{user}:{group}::/:\nada:x:54321:54321::/:\n");
+    fs::write(p.root.join("etc/passwd"), passwd).unwrap();
+    let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    for (members, of_folder, of_file, culprit) in [
+        ("", 0o775, 0o664, None),
+        ("me", 0o775, 0o664, None),
+        ("me,ada", 0o755, 0o644, None),
+        ("me,ada", 0o775, 0o644, Some(&folder)),
+        ("me,ada", 0o1775, 0o644, Some(&folder)),
+        ("ada", 0o755, 0o664, Some(&file)),
+    ] {
+        fs::write(p.root.join("etc/group"), format!("mine:x:{group}:{members}\n")).unwrap();
+        set(&folder, of_folder);
+        set(&file, of_file);
+        let found = discover(&p.options);
+        match culprit {
+            None => assert_eq!(found.plugins.len(), 1, "{members} {of_folder:o} {of_file:o}"),
+            Some(culprit) => {
+                let refused = &found.refused[0];
+                let told = format!("{} is writable by group `mine`", culprit.display());
+                assert_eq!(refused.reason.to_string(), told);
+                assert_eq!(refused.help().unwrap(), format!("chmod g-w {}", culprit.display()));
+            }
+        }
+    }
 }
 
 #[test]

@@ -70,6 +70,11 @@ pub(crate) fn is_cancelled(error: &zoo_host::Error) -> bool {
 }
 
 impl Session<'_> {
+    /// What everything random of the arm follows from.
+    pub(crate) fn run_seed(&self) -> u64 {
+        self.seed.wrapping_add(self.arm.seed_offset)
+    }
+
     pub(crate) fn tell(&mut self, event: Event) {
         self.sink.event(&event);
     }

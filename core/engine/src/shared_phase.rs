@@ -83,6 +83,7 @@ fn is_base(experiment: &Experiment, arm: &Arm, index: usize) -> bool {
     let own: Vec<Value> = arm.phases[..=index].iter().map(essence).collect();
     let same = |other: &&Arm| {
         other.name != arm.name
+            && other.seed_offset == arm.seed_offset
             && other.phases.len() > index
             && other.phases[..=index].iter().map(essence).eq(own.iter().cloned())
     };
@@ -107,7 +108,7 @@ impl Session<'_> {
         let key = json!([
             VERSION,
             crate::libtorch_version(),
-            self.seed,
+            self.run_seed(),
             format!("{:?}", self.device),
             zoo_torch::modes::threads()?,
             phases.iter().map(essence).collect::<Vec<_>>(),

@@ -172,7 +172,7 @@ impl Session<'_> {
         let program = Arc::new(compile(&phase.step, &self.instances)?);
         let trained = self.instances.train(&world, phase)?;
         let data = self.instances.get(&phase.data)?.id;
-        let order = DataOrder::new(self.seed, phase, world.length(data)?)?;
+        let order = DataOrder::new(self.run_seed(), phase, world.length(data)?)?;
         let total = order.updates(phase.length);
         let autocast = autocast(phase.precision, self.device)?;
         let optimizer = Optimizer::new(&world, &self.instances, phase, trained, total)?;
@@ -233,7 +233,7 @@ impl Session<'_> {
             let (job, reader) = (job.clone(), Reader::new(&world, &program, &options));
             let singles = move |moment: &Moment| reader.load(&job(moment.phase_update, moment.part, true));
             let id = self.instances.get(name)?.id;
-            let mut aggregation = Aggregation::new(&world, id, phase, self.seed, Box::new(singles));
+            let mut aggregation = Aggregation::new(&world, id, phase, self.run_seed(), Box::new(singles));
             let quiet = Runner {
                 world: &world,
                 program: &program,

@@ -46,6 +46,12 @@ impl Exit {
         }
     }
 
+    /// The code of a control that came to its end: there a claim that holds is what fails.
+    pub fn of_control(claims: &[Judgement]) -> Self {
+        let holds = claims.iter().any(|claim| claim.outcome == Outcome::Holds);
+        if holds { Self::ClaimFails } else { Self::Success }
+    }
+
     /// The code for the system.
     pub fn code(self) -> u8 {
         self as u8

@@ -5,6 +5,7 @@
 //! [`report`] makes the report from these files alone.
 
 mod atomic;
+mod command;
 mod environment;
 mod error;
 mod event;
@@ -23,6 +24,7 @@ mod tensorboard;
 mod values;
 
 pub use atomic::{sync_folder, write_atomic, write_atomic_with};
+pub use command::{resume_command, shell_word};
 pub use environment::Environment;
 pub use error::RecordError;
 pub use event::{

@@ -175,6 +175,7 @@ mod tests {
             evaluations: Vec::new(),
             metrics: Vec::new(),
             cost: Default::default(),
+            seed_offset: 0,
         }
     }
 

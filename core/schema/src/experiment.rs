@@ -45,6 +45,25 @@ pub struct Experiment {
     pub claims: Vec<Claim>,
     /// The plugins used.
     pub plugins: Vec<PluginFile>,
+    /// It is the control of another experiment: no claim of it must hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<Control>,
+}
+
+/// What an experiment in which no claim must hold says of the one that it controls.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Control {
+    /// Claims that are left out.
+    pub without: Vec<WithoutControl>,
+}
+
+/// A claim that has no control.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WithoutControl {
+    /// Its title.
+    pub claim: String,
+    /// Why it has none.
+    pub reason: String,
 }
 
 /// The paper a recipe reproduces.
@@ -101,6 +120,15 @@ pub struct Arm {
     pub metrics: Vec<Metric>,
     /// What it is predicted to cost.
     pub cost: ArmCost,
+    /// Added to every seed before anything is drawn: what makes an arm another run of the same. Results keep
+    /// the seed's own number.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub seed_offset: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Predicted cost of an arm for one seed.

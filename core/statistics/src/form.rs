@@ -303,7 +303,7 @@ fn evaluate(quantity: &Quantity, results: &Results, seed: u64) -> Result<f64, Ga
     })
 }
 
-fn arms(quantity: &Quantity) -> Vec<String> {
+pub(crate) fn arms(quantity: &Quantity) -> Vec<String> {
     let mut found = Vec::new();
     collect_arms(quantity, &mut found);
     found

@@ -51,6 +51,7 @@ fn experiment(claims: Vec<Claim>, seeds: u64) -> Experiment {
         arms: vec![],
         claims,
         plugins: vec![],
+        control: None,
     }
 }
 

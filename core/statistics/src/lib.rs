@@ -58,12 +58,14 @@
 //!
 //! `cargo run -p zoo-statistics --release --example calibration` simulates all of this and prints a table.
 
+mod control;
 mod form;
 mod interval;
 mod judge;
 mod judgement;
 mod results;
 
+pub use control::control;
 pub use form::ClaimError;
 pub use interval::{Estimate, one_sample, student_quantile, sum_of_arms};
 pub use judge::{EARLY_SHARE, FIRST_LOOK, MOST_SEEDS, check, judge, may_stop};

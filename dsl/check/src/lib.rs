@@ -150,6 +150,7 @@ pub fn check(input: &Input<'_>) -> Checked {
         arms: Vec::new(),
         claims: Vec::new(),
         plugins: Vec::new(),
+        control: None,
     };
     let mut graphs = Vec::new();
     let mut origins = Vec::new();
@@ -186,6 +187,43 @@ pub fn check(input: &Input<'_>) -> Checked {
     let wrong = diagnostics.iter().any(Diagnostic::is_error);
     let profiles = definitions.profile_names();
     Checked { sources, diagnostics, experiment: (!wrong).then_some(experiment), graphs, profiles, origins }
+}
+
+/// Components by themselves; see [`bindings`].
+#[derive(Debug)]
+pub struct Bound {
+    /// The texts that messages point into.
+    pub sources: Sources,
+    /// Messages in the order of the text.
+    pub diagnostics: Vec<Diagnostic>,
+    /// What is bound, complete, where there is no error: referenced ones before those that refer to them.
+    pub instances: Option<Vec<zoo_schema::experiment::Instance>>,
+}
+
+/// Checks a text that binds components and does nothing with them, as a command does that is given
+/// components beside a recipe.
+pub fn bindings(name: &str, text: &str, catalogue: &Catalogue) -> Bound {
+    let input = Input {
+        name,
+        text,
+        read: &|_| Err("no other file is read here".to_owned()),
+        catalogue,
+        profile: None,
+        arms: &[],
+        sets: &[],
+        seeds: None,
+        messages_only: true,
+    };
+    let mut sources = Sources::new();
+    let mut messages = Messages::default();
+    let parsed = definitions::read(&input, &mut sources, &mut messages);
+    let definitions = Definitions::collect(&parsed, &input, &sources, &mut messages);
+    let mut checker = ArmChecker::new(&definitions, catalogue, &sources, &mut messages, 0);
+    let instances = checker.bound();
+    let mut diagnostics = messages.list;
+    diagnostics.sort_by_key(|d| (d.severity != Severity::Error, d.span().map(|s| (s.file, s.start))));
+    let wrong = diagnostics.iter().any(Diagnostic::is_error);
+    Bound { sources, diagnostics, instances: (!wrong).then_some(instances) }
 }
 
 fn used_plugins(experiment: &Experiment, catalogue: &Catalogue) -> Vec<PluginFile> {

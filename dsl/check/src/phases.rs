@@ -8,7 +8,7 @@ use crate::{list, nearest, place};
 use std::collections::HashMap;
 use zoo_diagnostics::{Diagnostic, Span, codes};
 use zoo_schema::ParameterType;
-use zoo_schema::experiment::{Arm, Evaluation, Length, Metric, Phase, Precision, Sampling};
+use zoo_schema::experiment::{Arm, Evaluation, Instance, Length, Metric, Phase, Precision, Sampling};
 use zoo_syntax::ast::{Binding, BindingKind, Expr, ExprKind, Stage, StageKind, Step};
 
 /// What claims need to know of an arm.
@@ -22,6 +22,15 @@ pub(crate) struct ArmFacts {
 }
 
 impl<'d> ArmChecker<'d> {
+    /// Every component that is bound, whether anything uses it or not.
+    pub(crate) fn bound(&mut self) -> Vec<Instance> {
+        let bindings: Vec<_> = self.definitions.bindings.iter().map(|(n, d)| (n.clone(), *d)).collect();
+        for (name, binding) in bindings {
+            self.binding(&name, binding.item.name.span);
+        }
+        std::mem::take(&mut self.instances)
+    }
+
     /// Checks the arm and gives it complete.
     pub(crate) fn arm(&mut self) -> Arm {
         self.plugins();
@@ -88,6 +97,7 @@ impl<'d> ArmChecker<'d> {
             evaluations,
             metrics,
             cost: self.cost.cost.clone(),
+            seed_offset: 0,
         }
     }
 

@@ -104,6 +104,11 @@ pub(crate) struct Run {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) seeds: Option<u64>,
 
+    /// Run the control instead: for every claim its first arm against itself under other seeds, where no
+    /// claim should hold. Ends with code 0 if none holds, 3 if one does
+    #[arg(long, conflicts_with = "resume")]
+    pub(crate) control: bool,
+
     /// The run directory; `runs/PAPER-PROFILE-N` otherwise
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,

@@ -9,7 +9,7 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use zoo_engine::{RunError, RunOptions, StopFlag, with_causes};
-use zoo_record::{Environment, Exit, FinishedSeed, RunDir, RunResult, RunState};
+use zoo_record::{Environment, Exit, FinishedSeed, RunDir, RunResult, RunState, resume_command};
 use zoo_schema::experiment::Experiment;
 
 /// `zoo-runner run`
@@ -132,6 +132,8 @@ struct Session {
 struct Say {
     out: Out,
     json: bool,
+    /// The command that goes on with the run.
+    resume: String,
 }
 
 impl Session {
@@ -142,9 +144,11 @@ impl Session {
         finished: Vec<FinishedSeed>,
         before: Option<Environment>,
     ) -> Result<Self, Ended> {
-        let say = Say { out: if how.json { Out::Error } else { Out::Standard }, json: how.json };
+        let command = if how.typed.is_empty() { std::env::args().collect() } else { how.typed };
+        let resume = resume_command(out, &command);
         let stop = StopFlag::new();
-        take_signals(&stop, out).map_err(failed)?;
+        take_signals(&stop, resume.clone()).map_err(failed)?;
+        let say = Say { out: if how.json { Out::Error } else { Out::Standard }, json: how.json, resume };
         let display = Display::new(experiment, finished, say.out);
         logging::start(how.verbose, display.bars());
         // A run that goes on computes where and with as many threads as it began: other sums round otherwise.
@@ -155,7 +159,6 @@ impl Session {
         zoo_torch::modes::set_threads(threads).map_err(failed)?;
         let loader_threads =
             how.loader_threads.map_or_else(|| machine::loader_threads(device), |count| count as usize);
-        let command = if how.typed.is_empty() { std::env::args().collect() } else { how.typed };
         let options = RunOptions {
             run_dir: out.to_owned(),
             command,
@@ -184,14 +187,21 @@ impl Say {
             _ => failed(error),
         })?;
         let report = RunDir::new(&result.run_dir).report();
-        self.out.line(&verdict(experiment, &result, &report.display().to_string(), self.out.colours()));
+        self.out.line(&verdict(
+            experiment,
+            &result,
+            &report.display().to_string(),
+            &self.resume,
+            self.out.colours(),
+        ));
         if result.state == RunState::Stopped {
-            self.out.line(&format!("Stopped. To go on: zoo run --resume {}", result.run_dir));
+            self.out.line(&format!("Stopped. To go on: {}", self.resume));
         }
         if self.json {
             Out::Standard.line(&serde_json::to_string(&result).map_err(failed)?);
         }
         Ok(match result.state {
+            RunState::Finished if experiment.control.is_some() => Exit::of_control(&result.claims),
             RunState::Finished => Exit::of_claims(&result.claims),
             RunState::Failed => Exit::Error,
             RunState::Running | RunState::Stopped => Exit::Stopped,
@@ -200,16 +210,16 @@ impl Say {
 }
 
 /// The first Ctrl-C finishes the update and saves, the second ends at once.
-fn take_signals(stop: &StopFlag, out: &Path) -> Result<()> {
+fn take_signals(stop: &StopFlag, resume: String) -> Result<()> {
     static ASKED: AtomicBool = AtomicBool::new(false);
-    let (stop, out) = (stop.clone(), out.display().to_string());
+    let stop = stop.clone();
     ctrlc::set_handler(move || {
         if ASKED.swap(true, Ordering::SeqCst) {
             zoo_torch::process::exit_now(Exit::Stopped.code());
         }
         stop.stop();
         Out::Error.line(&format!(
-            "\nFinishing the step and saving; again to end at once. To go on later: zoo run --resume {out}"
+            "\nFinishing the step and saving; again to end at once. To go on later: {resume}"
         ));
     })
     .context("cannot take Ctrl-C")

@@ -81,6 +81,7 @@ mod tests {
             evaluations: Vec::new(),
             metrics: Vec::new(),
             cost: ArmCost { train_flops, ..ArmCost::default() },
+            seed_offset: 0,
         }
     }
 

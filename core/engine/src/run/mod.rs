@@ -18,7 +18,7 @@ use std::time::Instant;
 use zoo_host::Registry;
 use zoo_record::{
     ArmSummary, Device, Event, FanOut, FinishedSeed, Lock, Recorder, RunDir, RunResult, RunStarted, RunState,
-    Sink, Speeds, Versions, read_metrics, write_atomic,
+    Sink, Speeds, Versions, read_metrics, resume_command, write_atomic,
 };
 use zoo_schema::experiment::{Arm, Experiment, Phase, Precision};
 use zoo_statistics::{Judgement, Results};
@@ -310,7 +310,7 @@ impl<'a> Run<'a> {
     }
 
     fn stopped(&mut self) -> RunResult {
-        let resume = format!("zoo run --resume {}", shell_word(&self.run_dir.root().display().to_string()));
+        let resume = resume_command(self.run_dir.root(), &self.options.command);
         self.sink.event(&Event::RunStopped { reason: "asked to stop".into(), resume });
         self.result(RunState::Stopped, &[])
     }
@@ -430,25 +430,5 @@ fn summary_of(arm: &Arm) -> ArmSummary {
         steps: arm.cost.steps as u64,
         parameters: arm.cost.parameters,
         train_flops: arm.cost.train_flops,
-    }
-}
-
-/// A word as a shell takes it.
-fn shell_word(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_for_a_shell() {
-        assert_eq!(shell_word("runs/electra-1"), "runs/electra-1");
-        assert_eq!(shell_word("my runs/it's"), r"'my runs/it'\''s'");
     }
 }

@@ -173,6 +173,7 @@ pub fn arm(phases: Vec<Phase>) -> Arm {
         evaluations: Vec::new(),
         metrics: Vec::new(),
         cost: Default::default(),
+        seed_offset: 0,
     }
 }
 
@@ -325,6 +326,7 @@ pub fn experiment(arm: &Arm) -> Experiment {
         arms: vec![arm.clone()],
         claims: Vec::new(),
         plugins: Vec::new(),
+        control: None,
     }
 }
 

@@ -1,12 +1,12 @@
 //! The recipe, what took part, and how to run it again.
 
 use super::facts::Facts;
-use super::text::{bytes, counted, escape, shell};
-use crate::{CheckpointKind, Event, RunState};
+use super::text::{bytes, counted, escape};
+use crate::{CheckpointKind, Event, RunState, resume_command, shell_word};
 use std::fmt::Write;
 
 fn command(words: &[String]) -> String {
-    words.iter().map(|word| shell(word)).collect::<Vec<_>>().join(" ")
+    words.iter().map(|word| shell_word(word)).collect::<Vec<_>>().join(" ")
 }
 
 /// Commands that do this run again, go on with it, or look at it.
@@ -23,8 +23,8 @@ pub(super) fn commands(facts: &Facts) -> String {
     let run_dir = facts.shown_run_dir();
     let mut text = format!("# the whole experiment\n{}\n", command(&words));
     if facts.state != RunState::Finished {
-        let resume = ["zoo", "run", "--resume"].map(str::to_owned).into_iter().chain([run_dir.clone()]);
-        let _ = writeln!(text, "\n# go on where it was\n{}", command(&resume.collect::<Vec<_>>()));
+        let typed = facts.environment.as_ref().map_or(&[][..], |environment| &environment.command);
+        let _ = writeln!(text, "\n# go on where it was\n{}", resume_command(run_dir.as_ref(), typed));
     }
     let again = ["zoo".to_owned(), "report".to_owned(), run_dir.clone()];
     let _ = writeln!(text, "\n# this page\n{}", command(&again));

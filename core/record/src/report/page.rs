@@ -1,7 +1,7 @@
 //! The page around everything, and its order.
 
 use super::facts::Facts;
-use super::text::{bytes, counted, digits, duration, escape, paragraphs, spaced};
+use super::text::{bytes, counted, digits, duration, escape, paragraphs, spaced, with_code};
 use super::{artifacts, curves, environment, tables, verdict};
 use crate::environment::utc;
 use crate::{Event, RunState};
@@ -79,7 +79,7 @@ fn header(html: &mut String, facts: &Facts, name: &str) {
     }
     let _ = writeln!(html, "<p class=\"facts\">{}</p>", line.join(" <span class=\"dot\">·</span> "));
     for paragraph in paragraphs(&paper.summary) {
-        let _ = writeln!(html, "<p class=\"summary\">{}</p>", escape(&paragraph));
+        let _ = writeln!(html, "<p class=\"summary\">{}</p>", with_code(&paragraph));
     }
     html.push_str("</header>\n");
 }
@@ -97,6 +97,12 @@ pub(super) fn headline(facts: &Facts) -> (&'static str, String) {
     }
     if all == 0 {
         return ("plain", "Finished; the recipe claims nothing".to_owned());
+    }
+    if facts.experiment.control.is_some() {
+        return match holds {
+            0 => ("holds", "A control: no claim holds, as it should be".to_owned()),
+            _ => ("fails", format!("A control, in which no claim should hold: {holds} of {all} hold")),
+        };
     }
     if fails > 0 {
         let text =

@@ -24,6 +24,35 @@ pub(super) fn escape(text: &str) -> String {
     out
 }
 
+/// A text of a doc comment, safe as by [`escape`], with what stands between backticks as code. A backtick
+/// without another in its line stays what it is.
+pub(super) fn with_code(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('`') {
+        match after.split_once('`') {
+            Some((code, after)) if !code.is_empty() && !code.contains('\n') => {
+                out.push_str(&escape(before));
+                out.push_str("<code>");
+                out.push_str(&escape(code));
+                out.push_str("</code>");
+                rest = after;
+            }
+            Some(("", after)) => {
+                out.push_str(&escape(before));
+                out.push_str("``");
+                rest = after;
+            }
+            _ => {
+                out.push_str(&escape(before));
+                out.push('`');
+                rest = after;
+            }
+        }
+    }
+    out + &escape(rest)
+}
+
 /// The paragraphs of a comment: blank lines part them, and other line breaks are the file's alone.
 pub(super) fn paragraphs(text: &str) -> Vec<String> {
     let mut paragraphs = vec![String::new()];
@@ -173,16 +202,6 @@ pub(super) fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-/// A word for a shell: as it is where that is safe, in quotes otherwise.
-pub(super) fn shell(word: &str) -> String {
-    let safe = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
-    if !word.is_empty() && word.chars().all(safe) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
 /// Base 64, for data addresses.
 pub(super) fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -204,6 +223,21 @@ pub(super) fn base64(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn backticks_are_code_and_nothing_in_them_is_markup() {
+        for (text, html) in [
+            ("plain <b>", "plain &lt;b&gt;"),
+            ("the `mask_rate` of `a < b`.", "the <code>mask_rate</code> of <code>a &lt; b</code>."),
+            ("one ` alone", "one ` alone"),
+            ("empty `` and `x`", "empty `` and <code>x</code>"),
+            ("`</code><script>`", "<code>&lt;/code&gt;&lt;script&gt;</code>"),
+            ("`a\nb`", "`a\nb`"),
+            ("", ""),
+        ] {
+            assert_eq!(with_code(text), html, "{text}");
+        }
+    }
 
     #[test]
     fn numbers_are_as_exact_as_they_need_to_be() {
@@ -243,8 +277,6 @@ mod tests {
             escape("<a href='x'>\"&\u{202e}\u{7}"),
             "&lt;a href=&#39;x&#39;&gt;&quot;&amp;\u{fffd}\u{fffd}"
         );
-        assert_eq!(shell("a b'c"), r"'a b'\''c'");
-        assert_eq!(shell("--set"), "--set");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::chart::round_numbers;
 use super::facts::Facts;
-use super::text::{Form, counted, digits, escape};
+use super::text::{Form, counted, digits, escape, with_code};
 use std::fmt::Write;
 use zoo_schema::experiment::Claim;
 use zoo_statistics::{Judgement, Outcome, Region};
@@ -24,6 +24,14 @@ pub(super) fn claims(facts: &Facts) -> String {
             None => html.push_str(&open(claim)),
         }
     }
+    for left_out in facts.experiment.control.iter().flat_map(|control| &control.without) {
+        let _ = writeln!(
+            html,
+            "<div class=\"claim\">\n<h3>{} <span class=\"badge undecided\">no control</span></h3>\n<p>{}</p>\n</div>",
+            with_code(&left_out.claim),
+            escape(&left_out.reason)
+        );
+    }
     // Judged, but not in the experiment: shown all the same.
     for (judged, _) in facts.claims.iter().zip(&shown).filter(|(_, shown)| !**shown) {
         html.push_str(&card(judged, None));
@@ -36,7 +44,7 @@ fn open(claim: &Claim) -> String {
     format!(
         "<div class=\"claim\">\n<h3>{} <span class=\"badge undecided\">not judged yet</span></h3>\n\
          <p class=\"requirement\"><code>{}</code></p>\n</div>\n",
-        escape(&claim.title),
+        with_code(&claim.title),
         escape(&claim.text)
     )
 }
@@ -56,7 +64,7 @@ fn card(judged: &Judgement, claim: Option<&Claim>) -> String {
     let mut html = format!(
         "<div class=\"claim\">\n<h3>{} <span class=\"badge {outcome}\">{outcome}</span></h3>\n\
          <p class=\"requirement\"><code>{}</code></p>\n",
-        escape(&judged.claim),
+        with_code(&judged.claim),
         escape(&judged.text)
     );
     html.push_str(&picture(judged));

@@ -157,5 +157,6 @@ fn experiment(scenario: &Scenario) -> Experiment {
         arms: vec![],
         claims: claims.collect(),
         plugins: vec![],
+        control: None,
     }
 }

@@ -36,6 +36,20 @@ pub(crate) fn run(command: &Run, arguments: &Arguments, terminal: &mut Terminal)
     let Some(experiment) = checked(&recipe, &choice, command.seeds, arguments, terminal)? else {
         return Ok(Exit::Wrong);
     };
+    let experiment = if command.control {
+        let control = zoo_statistics::control(&experiment);
+        let without = control.control.iter().flat_map(|control| &control.without);
+        for left_out in without {
+            terminal.note(&format!("no control: \"{}\": {}", left_out.claim, left_out.reason));
+        }
+        if control.claims.is_empty() {
+            terminal.note("no claim has a control; nothing was run");
+            return Ok(Exit::Success);
+        }
+        control
+    } else {
+        experiment
+    };
     let folder = run_folder(command.out.as_deref(), &experiment, path)?;
     let words = ["run", "--experiment", "-", "--out"].map(OsString::from);
     let words = words.into_iter().chain([folder.into()]).collect();
@@ -164,7 +178,8 @@ fn run_folder(out: Option<&Path>, experiment: &Experiment, recipe: &Path) -> Res
         name => name.to_owned(),
     };
     let profile = experiment.profile.as_deref().unwrap_or("default");
-    let stem = file_name(&format!("{name}-{profile}"));
+    let what = if experiment.control.is_some() { "-control" } else { "" };
+    let stem = file_name(&format!("{name}-{profile}{what}"));
     let runs = PathBuf::from("runs");
     std::fs::create_dir_all(&runs).map_err(|error| anyhow!("`runs` cannot be made: {}", system(&error)))?;
     for number in 1..=1_000_000_u32 {

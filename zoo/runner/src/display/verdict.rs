@@ -6,18 +6,31 @@ use zoo_record::{RunResult, RunState};
 use zoo_schema::experiment::Experiment;
 use zoo_statistics::{Judgement, MoreSeeds, Outcome, Region};
 
-/// The answer to every claim with its numbers, and where the report is.
-pub(crate) fn verdict(experiment: &Experiment, result: &RunResult, report: &str, colours: bool) -> String {
+/// The answer to every claim with its numbers, and where the report is. `resume` is the command that goes on.
+pub(crate) fn verdict(
+    experiment: &Experiment,
+    result: &RunResult,
+    report: &str,
+    resume: &str,
+    colours: bool,
+) -> String {
     let mut text = String::new();
     metrics(&mut text, experiment, result);
     if result.state == RunState::Finished {
-        if result.claims.is_empty() {
-            text.push_str("The recipe claims nothing.\n");
-        } else {
-            text.push_str("\nVerdict\n");
+        match &experiment.control {
+            Some(_) => {
+                text.push_str(
+                    "\nControl: one arm against itself under other seeds, so that no claim may hold\n",
+                );
+            }
+            None if result.claims.is_empty() => text.push_str("The recipe claims nothing.\n"),
+            None => text.push_str("\nVerdict\n"),
         }
         for judgement in &result.claims {
-            claim(&mut text, judgement, &result.run_dir, colours);
+            claim(&mut text, judgement, resume, experiment.control.is_some(), colours);
+        }
+        for left_out in experiment.control.iter().flat_map(|control| &control.without) {
+            let _ = writeln!(text, "  no control  {}\n{}{}", left_out.claim, " ".repeat(13), left_out.reason);
         }
     }
     let _ = write!(text, "\nReport: {report}");
@@ -77,11 +90,14 @@ fn table(text: &mut String, rows: &[Vec<String>]) {
     }
 }
 
-fn claim(text: &mut String, judgement: &Judgement, run_dir: &str, colours: bool) {
-    let (colour, outcome) = match judgement.outcome {
-        Outcome::Holds => ("32", "holds"),
-        Outcome::Fails => ("31", "fails"),
-        Outcome::Undecided => ("33", "undecided"),
+fn claim(text: &mut String, judgement: &Judgement, resume: &str, control: bool, colours: bool) {
+    let (colour, outcome) = match (judgement.outcome, control) {
+        (Outcome::Holds, false) => ("32", "holds"),
+        (Outcome::Fails, false) => ("31", "fails"),
+        (Outcome::Undecided, false) => ("33", "undecided"),
+        (Outcome::Holds, true) => ("31", "HOLDS, and should not:"),
+        (Outcome::Fails, true) => ("32", "fails, as it should:"),
+        (Outcome::Undecided, true) => ("32", "undecided, as it should be:"),
     };
     let shown =
         if colours { format!("\x1b[1;{colour}m{outcome:<9}\x1b[0m") } else { format!("{outcome:<9}") };
@@ -120,7 +136,8 @@ fn claim(text: &mut String, judgement: &Judgement, run_dir: &str, colours: bool)
     } else {
         let _ = writeln!(text, "{indent}{}", judgement.reason);
     }
-    if let Some(MoreSeeds { in_all, more, at_least }) = judgement.more_seeds {
+    // More seeds would decide nothing where there is nothing to find.
+    if let Some(MoreSeeds { in_all, more, at_least }) = judgement.more_seeds.filter(|_| !control) {
         let _ = if at_least {
             writeln!(
                 text,
@@ -129,7 +146,7 @@ fn claim(text: &mut String, judgement: &Judgement, run_dir: &str, colours: bool)
         } else {
             writeln!(
                 text,
-                "{indent}about {more} more {} would decide it: zoo run --resume {run_dir} --seeds {in_all}",
+                "{indent}about {more} more {} would decide it: {resume} --seeds {in_all}",
                 if more == 1 { "seed" } else { "seeds" }
             )
         };
@@ -164,7 +181,7 @@ mod tests {
     #[test]
     fn an_undecided_claim_says_what_would_decide_it() {
         let mut text = String::new();
-        claim(&mut text, &judgement(Outcome::Undecided), "runs/a", false);
+        claim(&mut text, &judgement(Outcome::Undecided), "zoo run --resume runs/a", false, false);
         assert_eq!(
             text,
             "  undecided  learned beats uniform
@@ -173,6 +190,19 @@ mod tests {
              about 5 more seeds would decide it: zoo run --resume runs/a --seeds 8
 "
         );
+    }
+
+    #[test]
+    fn in_a_control_a_claim_that_holds_is_the_fault() {
+        for (outcome, expected) in [
+            (Outcome::Undecided, "  undecided, as it should be:  learned"),
+            (Outcome::Fails, "  fails, as it should:  learned"),
+            (Outcome::Holds, "  HOLDS, and should not:  learned"),
+        ] {
+            let mut text = String::new();
+            claim(&mut text, &judgement(outcome), "zoo run --resume runs/a", true, false);
+            assert!(text.starts_with(expected) && !text.contains("--resume"), "{text}");
+        }
     }
 
     #[test]
