@@ -31,7 +31,7 @@ pub(crate) fn search<W: Writer>(
     let text = |tokens: Vec<i64>, prompt: usize, score: f64, ended: Ended| {
         let prompt = prompts[prompt].len();
         let score = score / penalty(tokens.len() - prompt);
-        Generated { tokens, prompt, log_probabilities: Vec::new(), score, ended }
+        Generated { tokens, prompt, log_probabilities: Vec::new(), inserted: Vec::new(), score, ended }
     };
     let mut finished: Vec<Finished> = prompts.iter().map(|_| Finished::default()).collect();
     // Scores and tokens of the open texts, `beams` for each prompt. In the beginning all are the same: one counts.

@@ -77,11 +77,17 @@ impl From<OptionsError> for Error {
 }
 
 /// A model of the recipe, and what it keeps of the rows.
-struct Referenced<'c, 'h> {
+pub(crate) struct Referenced<'c, 'h> {
     cx: &'c Call<'h>,
     model: Handle,
     description: &'c Description,
     past: Vec<Tensor>,
+}
+
+impl<'c, 'h> Referenced<'c, 'h> {
+    pub(crate) fn new(cx: &'c Call<'h>, model: Handle, description: &'c Description) -> Self {
+        Self { cx, model, description, past: Vec::new() }
+    }
 }
 
 impl Writer for Referenced<'_, '_> {
@@ -127,7 +133,7 @@ impl Writer for Referenced<'_, '_> {
 }
 
 /// The tokens of each row that the mask shows.
-fn prompts(ids: &Tensor, mask: Option<&Tensor>) -> Result<Vec<Vec<i64>>> {
+pub(crate) fn prompts(ids: &Tensor, mask: Option<&Tensor>) -> Result<Vec<Vec<i64>>> {
     let length = ids.size2()?.1.max(1) as usize;
     let ids = wholes(ids)?;
     let shown = mask.map(wholes).transpose()?;
@@ -202,7 +208,7 @@ impl Component for Generate {
         };
         let seeds: Vec<u64> = (0..prompts.len()).flat_map(of_row).collect();
         let device = x.ids.device();
-        let mut writer = Referenced { cx, model: self.model, description, past: Vec::new() };
+        let mut writer = Referenced::new(cx, self.model, description);
         let texts = generate(&mut writer, &prompts, &seeds, &options, device, &mut |_, _| Ok(false))?;
         filled(&texts, self.padding, device)
     }

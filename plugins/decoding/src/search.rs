@@ -3,6 +3,7 @@
 use crate::beam;
 use crate::options::{Options, OptionsError};
 use crate::scores::{drawn, penalised, uniform, warped};
+use std::collections::VecDeque;
 use tch::{Device, Kind, TchError, Tensor};
 
 /// Rows that are being written: prompts, filled up on the left, and their new tokens.
@@ -73,7 +74,8 @@ pub trait Writer {
     /// What its calls can end in.
     type Error: From<TchError> + From<OptionsError>;
 
-    /// Scores of the token after each row, float[R, V]. Rows grow by one token from call to call.
+    /// Scores of the token after each row, float[R, V]. Rows grow from call to call, by one token or, where
+    /// tokens were given to all of them, by several.
     ///
     /// # Errors
     /// The model's.
@@ -106,8 +108,10 @@ pub struct Generated {
     /// How many of them are the prompt's.
     pub prompt: usize,
     /// Logarithms of the probability of each new token, in the distribution that it was chosen from:
-    /// after penalty, temperature and cuts. Empty for beam search.
+    /// after penalty, temperature and cuts; 0 for tokens that were given. Empty for beam search.
     pub log_probabilities: Vec<f64>,
+    /// Places among the new tokens of those that [`Next::Insert`] gave, in order.
+    pub inserted: Vec<usize>,
     /// Their sum; for beam search, divided by their penalised number.
     pub score: f64,
     /// Why it ends.
@@ -124,6 +128,21 @@ impl Generated {
 /// Sees every text after each of its new tokens: number of the text (of the prompt, for beam search), and
 /// the new tokens so far. Whether the text ends here.
 pub type Watch<'w, E> = dyn FnMut(usize, &[i64]) -> Result<bool, E> + 'w;
+
+/// What comes after a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// The model's next token.
+    Write,
+    /// Nothing: the text ends here.
+    End,
+    /// These tokens, which count as new ones but are not the model's, and then the model's next.
+    Insert(Vec<i64>),
+}
+
+/// Sees every text after each token that the model has chosen: number of the text, and its new tokens so far,
+/// with those that were given. What comes next.
+pub type Guide<'g, E> = dyn FnMut(usize, &[i64]) -> Result<Next, E> + 'g;
 
 /// A writer with its rows.
 pub(crate) struct Pen<'w, W> {
@@ -183,24 +202,82 @@ pub fn generate<W: Writer>(
     device: Device,
     watch: &mut Watch<'_, W::Error>,
 ) -> Result<Vec<Generated>, W::Error> {
+    if options.beams > 1 {
+        return match begin(writer, prompts, seeds, options, device)? {
+            Some(pen) => beam::search(pen, prompts, options, watch),
+            None => Ok(Vec::new()),
+        };
+    }
+    let guide = &mut |text: usize, tokens: &[i64]| {
+        Ok(if watch(text, tokens)? { Next::End } else { Next::Write })
+    };
+    guided(writer, prompts, seeds, options, device, guide)
+}
+
+/// As [`generate`], with a guide that may also give tokens, as a tool's answer does in an agent's text. Rows
+/// that are given tokens go on beside the others, in the same batch and with the same cache.
+///
+/// # Errors
+/// As [`generate`], and beam search.
+pub fn guided<W: Writer>(
+    writer: &mut W,
+    prompts: &[Vec<i64>],
+    seeds: &[u64],
+    options: &Options,
+    device: Device,
+    guide: &mut Guide<'_, W::Error>,
+) -> Result<Vec<Generated>, W::Error> {
+    if options.beams > 1 {
+        return Err(OptionsError::new("beams", "beam search follows the model alone: it calls no tools").into());
+    }
+    match begin(writer, prompts, seeds, options, device)? {
+        Some(pen) => one_by_one(pen, prompts, seeds, options, guide),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Checks what is asked for; nothing, where there are no prompts.
+fn begin<'w, W: Writer>(
+    writer: &'w mut W,
+    prompts: &[Vec<i64>],
+    seeds: &[u64],
+    options: &Options,
+    device: Device,
+) -> Result<Option<Pen<'w, W>>, W::Error> {
     options.check()?;
     if prompts.iter().any(Vec::is_empty) {
         let text = "a prompt has no tokens; give it the beginning token at least";
         return Err(OptionsError::new("", text).into());
     }
     if prompts.is_empty() {
-        return Ok(Vec::new());
+        return Ok(None);
     }
     if options.sampling.is_some() && seeds.len() < prompts.len() * options.samples {
         return Err(OptionsError::new("seeds", "there is not a seed for each text").into());
     }
     let slices: Vec<&[i64]> = prompts.iter().map(Vec::as_slice).collect();
-    let pen = Pen { writer, rows: Rows::new(&slices, options.padding, device)?, device };
-    if options.beams > 1 {
-        beam::search(pen, prompts, options, watch)
-    } else {
-        one_by_one(pen, prompts, seeds, options, watch)
-    }
+    Ok(Some(Pen { writer, rows: Rows::new(&slices, options.padding, device)?, device }))
+}
+
+/// The tokens that come next and their logarithms, by row.
+fn chosen(
+    scores: &Tensor,
+    options: &Options,
+    seeds: impl Iterator<Item = u64>,
+    place: usize,
+) -> Result<(Vec<i64>, Vec<f64>), TchError> {
+    let (scores, tokens) = match &options.sampling {
+        None => (scores.shallow_clone(), scores.f_argmax(-1, false)?),
+        Some(sampling) => {
+            let scores = warped(scores, sampling)?;
+            let at: Vec<f64> = seeds.map(|seed| uniform(seed, place as u64)).collect();
+            let tokens = drawn(&scores, &at)?;
+            (scores, tokens)
+        }
+    };
+    let chosen = scores.f_gather(1, &tokens.f_unsqueeze(1)?, false)?.f_squeeze_dim(1)?;
+    let whole = scores.f_logsumexp([-1_i64].as_slice(), false)?;
+    Ok((wholes(&tokens)?, numbers(&chosen.f_sub(&whole)?)?))
 }
 
 fn one_by_one<W: Writer>(
@@ -208,12 +285,13 @@ fn one_by_one<W: Writer>(
     prompts: &[Vec<i64>],
     seeds: &[u64],
     options: &Options,
-    watch: &mut Watch<'_, W::Error>,
+    guide: &mut Guide<'_, W::Error>,
 ) -> Result<Vec<Generated>, W::Error> {
     let start = |prompt: &Vec<i64>| Generated {
         tokens: prompt.clone(),
         prompt: prompt.len(),
         log_probabilities: Vec::new(),
+        inserted: Vec::new(),
         score: 0.0,
         ended: Ended::Length,
     };
@@ -221,51 +299,58 @@ fn one_by_one<W: Writer>(
         .iter()
         .flat_map(|prompt| std::iter::repeat_with(|| start(prompt)).take(options.samples))
         .collect();
+    // Tokens that were given and are not written yet.
+    let mut given: Vec<VecDeque<i64>> = texts.iter().map(|_| VecDeque::new()).collect();
     // The text of each row: rows that have ended are computed no more.
     let mut open: Vec<usize> = (0..texts.len()).collect();
-    for step in 0..options.new_tokens {
-        let mut scores = pen.writer.scores(&pen.rows)?;
-        if step == 0 {
-            scores = pen.spread(scores, options.samples)?;
+    let (mut step, mut spread) = (0, false);
+    while step < options.new_tokens {
+        let scored = !open.iter().all(|text| !given[*text].is_empty());
+        let (mut tokens, mut logarithms) = (vec![0; open.len()], vec![0.0; open.len()]);
+        if scored {
+            let mut scores = pen.writer.scores(&pen.rows)?;
+            if !spread {
+                scores = pen.spread(scores, options.samples)?;
+                spread = true;
+            }
+            let (ids, mask) = (&pen.rows.ids, pen.rows.mask.as_ref());
+            let scores = penalised(&scores, ids, mask, options.repetition_penalty)?;
+            let seeds = open.iter().map(|text| seeds.get(*text).copied().unwrap_or(0));
+            (tokens, logarithms) = chosen(&scores, options, seeds, step)?;
         }
-        let scores = penalised(&scores, &pen.rows.ids, pen.rows.mask.as_ref(), options.repetition_penalty)?;
-        let (scores, tokens) = match &options.sampling {
-            None => {
-                let tokens = scores.f_argmax(-1, false)?;
-                (scores, tokens)
-            }
-            Some(sampling) => {
-                let scores = warped(&scores, sampling)?;
-                let at: Vec<f64> = open
-                    .iter()
-                    .map(|text| uniform(seeds.get(*text).copied().unwrap_or(0), step as u64))
-                    .collect();
-                let tokens = drawn(&scores, &at)?;
-                (scores, tokens)
-            }
-        };
-        let chosen = scores.f_gather(1, &tokens.f_unsqueeze(1)?, false)?.f_squeeze_dim(1)?;
-        let whole = scores.f_logsumexp([-1_i64].as_slice(), false)?;
-        let (logarithms, written) = (numbers(&chosen.f_sub(&whole)?)?, wholes(&tokens)?);
         let mut kept = Vec::new();
-        for (row, (token, logarithm)) in written.iter().zip(logarithms).enumerate() {
-            let text = &mut texts[open[row]];
-            text.tokens.push(*token);
-            text.log_probabilities.push(logarithm);
-            text.score += logarithm;
-            let stops = watch(open[row], &text.tokens[text.prompt..])?;
-            if options.ends.contains(token) {
-                text.ended = Ended::Token;
-            } else if stops {
-                text.ended = Ended::Watch;
-            } else {
+        for (row, number) in open.iter().enumerate() {
+            let text = &mut texts[*number];
+            if let Some(token) = given[*number].pop_front() {
+                (tokens[row], logarithms[row]) = (token, 0.0);
+                text.inserted.push(step);
+            }
+            text.tokens.push(tokens[row]);
+            text.log_probabilities.push(logarithms[row]);
+            text.score += logarithms[row];
+            if text.inserted.last() == Some(&step) {
                 kept.push(row as i64);
+                continue;
+            }
+            let next = guide(*number, &text.tokens[text.prompt..])?;
+            if options.ends.contains(&tokens[row]) {
+                text.ended = Ended::Token;
+                continue;
+            }
+            match next {
+                Next::End => text.ended = Ended::Watch,
+                Next::Write => kept.push(row as i64),
+                Next::Insert(tokens) => {
+                    given[*number].extend(tokens);
+                    kept.push(row as i64);
+                }
             }
         }
-        if kept.is_empty() || step + 1 == options.new_tokens {
+        step += 1;
+        if kept.is_empty() || step == options.new_tokens {
             break;
         }
-        pen.rows.add(&tokens)?;
+        pen.add(&tokens)?;
         if kept.len() < open.len() {
             pen.choose(&kept)?;
             open = kept.iter().map(|row| open[*row as usize]).collect();

@@ -3,13 +3,15 @@
 //! * Sources: [`Files`], [`Lines`], [`JsonLines`], [`SeparatedValues`], [`Parquet`]. Nothing is held in
 //!   memory: where rows lie is found once and kept, and they are read by index.
 //! * Tokenizers: [`WordPieceTokenizer`], [`BytePairTokenizer`] and [`UnigramTokenizer`], trained on a source;
-//!   [`WordTokenizer`], the words of a source; [`PretrainedTokenizer`].
+//!   [`WordTokenizer`], the words of a source; [`PretrainedTokenizer`]. [`Decode`] goes back to texts.
 //! * Rows of tokens: [`Packed`], [`TwoSegments`], [`Tokenized`], made once for a source and a tokenizer.
 
 // The documentation of components is the user's reference: `[B, T]` is a shape and `<mask>` a token.
 #![allow(rustdoc::broken_intra_doc_links, rustdoc::invalid_html_tags)]
 
+mod composed;
 mod csv;
+mod decode;
 mod file;
 mod files;
 mod index;
@@ -28,6 +30,8 @@ mod word_level;
 
 pub use crate::csv::{SeparatedValues, TableRows};
 pub use crate::parquet::{Parquet, ParquetRows};
+pub use composed::Composed;
+pub use decode::Decode;
 pub use files::{FileRows, Files};
 pub use index::Rows;
 pub use lines::{JsonLines, Lines};

@@ -72,6 +72,11 @@ impl Tokenizer {
         Ok(encoding.get_ids().to_vec())
     }
 
+    /// The text of ids, special tokens in it or left out.
+    pub(crate) fn text(&self, ids: &[u32], special: bool) -> Result<String> {
+        self.inner.decode(ids, !special).map_err(|e| wrong("tokens have no text", e))
+    }
+
     /// Texts through `each`, on all processors, in order.
     pub(crate) fn in_threads<T: Sync, R: Send>(
         &self,
@@ -88,17 +93,29 @@ impl Tokenizer {
         pair: Option<&str>,
         length: Option<usize>,
     ) -> Result<(Vec<u32>, Vec<u32>)> {
+        self.framed(text, pair, length, true)
+    }
+
+    /// The same, with special tokens at the ends or without.
+    pub(crate) fn framed(
+        &self,
+        text: &str,
+        pair: Option<&str>,
+        length: Option<usize>,
+        special: bool,
+    ) -> Result<(Vec<u32>, Vec<u32>)> {
         let part = |text: &str| self.inner.encode(text, false).map_err(|e| wrong("tokenizing failed", e));
         let (mut first, mut second) = (part(text)?, pair.map(part).transpose()?);
         if let Some(length) = length {
             // Before special tokens are added, so that they stay; of a pair the longer text is cut.
-            let added = self.inner.get_post_processor().map_or(0, |p| p.added_tokens(pair.is_some()));
+            let processor = self.inner.get_post_processor().filter(|_| special);
+            let added = processor.map_or(0, |p| p.added_tokens(pair.is_some()));
             let limit = TruncationParams { max_length: length.saturating_sub(added), ..Default::default() };
             (first, second) =
                 truncate_encodings(first, second, &limit).map_err(|e| wrong("cutting a text failed", e))?;
         }
         let encoding =
-            self.inner.post_process(first, second, true).map_err(|e| wrong("tokenizing failed", e))?;
+            self.inner.post_process(first, second, special).map_err(|e| wrong("tokenizing failed", e))?;
         Ok((encoding.get_ids().to_vec(), encoding.get_type_ids().to_vec()))
     }
 }
@@ -236,6 +253,9 @@ macro_rules! tokenizer_component {
             /// Where a step calls it: longer texts are cut to this many tokens, special ones included.
             #[param(default = 512, range = ">= 3", kind = "tokens")]
             pub maximum_length: usize,
+            /// Where a step calls it: whether special tokens stand at a text's ends, as encoders want it.
+            #[param(default = true)]
+            pub special_tokens: bool,
         }
 
         impl Component for $name {
@@ -249,7 +269,8 @@ macro_rules! tokenizer_component {
                 let rows = (0..x.text.len())
                     .map(|i| {
                         let pair = x.pair.as_ref().map(|pair| pair.get(i));
-                        tokenizer.encode(x.text.get(i), pair, Some(self.maximum_length))
+                        let (text, length) = (x.text.get(i), Some(self.maximum_length));
+                        tokenizer.framed(text, pair, length, self.special_tokens)
                     })
                     .collect::<Result<Vec<_>>>()?;
                 let (ids, attention_mask, segment_ids) =
