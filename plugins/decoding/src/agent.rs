@@ -273,7 +273,9 @@ impl AgentRollout {
         }
         let groups = kept.len() / self.samples;
         if groups < wanted && self.if_short == "error" {
-            let text = format!("after {batches} generation batches of {size} prompts {groups} groups of {wanted} differ in their scores");
+            let text = format!(
+                "after {batches} generation batches of {size} prompts {groups} groups of {wanted} differ in their scores"
+            );
             return Err(Error::new(text).at("groups").help(
                 "prompts are too easy or too hard for the policy, or too few: give the phase a larger batch, ask for \
                  fewer groups, or set `if_short: \"go_on\"`",
@@ -341,9 +343,11 @@ impl Component for AgentRollout {
                 .help("name a reward: `filter: correct`"));
         }
         if self.groups.is_none() && self.generation_batch.is_some() {
-            return Err(Error::new("generation batches go on until there are enough groups, and no number is given")
-                .at("generation_batch")
-                .help("set `groups`"));
+            return Err(Error::new(
+                "generation batches go on until there are enough groups, and no number is given",
+            )
+            .at("generation_batch")
+            .help("set `groups`"));
         }
         for (at, marker) in [("call_open", &self.call_open), ("call_close", &self.call_close)] {
             if marker.trim().is_empty() {
@@ -383,7 +387,8 @@ impl Component for AgentRollout {
         let [ids, attention_mask, loss_mask, log_probabilities] = filled(&told, self.padding, device)?;
         let lengths: Vec<i64> = told.iter().map(|told| told.generated.new_tokens().len() as i64).collect();
         let calls: Vec<f32> = told.iter().map(|told| told.calls.len() as f32).collect();
-        let number = |value: f64| Tensor::f_from_slice(&[value as f32])?.f_reshape([0_i64; 0])?.f_to_device(device);
+        let number =
+            |value: f64| Tensor::f_from_slice(&[value as f32])?.f_reshape([0_i64; 0])?.f_to_device(device);
         Ok(AgentRolloutOutputs {
             ids,
             attention_mask,

@@ -208,9 +208,8 @@ pub fn generate<W: Writer>(
             None => Ok(Vec::new()),
         };
     }
-    let guide = &mut |text: usize, tokens: &[i64]| {
-        Ok(if watch(text, tokens)? { Next::End } else { Next::Write })
-    };
+    let guide =
+        &mut |text: usize, tokens: &[i64]| Ok(if watch(text, tokens)? { Next::End } else { Next::Write });
     guided(writer, prompts, seeds, options, device, guide)
 }
 
@@ -228,7 +227,9 @@ pub fn guided<W: Writer>(
     guide: &mut Guide<'_, W::Error>,
 ) -> Result<Vec<Generated>, W::Error> {
     if options.beams > 1 {
-        return Err(OptionsError::new("beams", "beam search follows the model alone: it calls no tools").into());
+        return Err(
+            OptionsError::new("beams", "beam search follows the model alone: it calls no tools").into()
+        );
     }
     match begin(writer, prompts, seeds, options, device)? {
         Some(pen) => one_by_one(pen, prompts, seeds, options, guide),

@@ -50,7 +50,8 @@ impl Spelled<'_, '_> {
         }
         let (handle, description) = self.decoder;
         let ids = Tensor::f_from_slice(ids)?.f_unsqueeze(0)?;
-        let outputs = self.cx.call_by_name(handle, description, vec![("ids", Output::Tensor(ids))], &["text"])?;
+        let outputs =
+            self.cx.call_by_name(handle, description, vec![("ids", Output::Tensor(ids))], &["text"])?;
         match outputs.into_iter().next().flatten() {
             Some(Output::Texts(mut texts)) if texts.len() == 1 => Ok(texts.remove(0)),
             _ => Err(Error::new(format!("`{}` gave no text", description.name)).at("decoder")),
@@ -61,7 +62,10 @@ impl Spelled<'_, '_> {
     pub(crate) fn one(&mut self, text: &str) -> Result<i64> {
         match self.ids(text)?.as_slice() {
             [id] => Ok(*id),
-            ids => Err(Error::new(format!("`{text}` is {} tokens, and a text ends with one", ids.len())).at("ends")),
+            ids => {
+                Err(Error::new(format!("`{text}` is {} tokens, and a text ends with one", ids.len()))
+                    .at("ends"))
+            }
         }
     }
 }

@@ -247,7 +247,8 @@ mod tests {
         let (text, ended, calls) = written(&[], &["no </call> start, <call> no end"]);
         assert_eq!((text.as_str(), ended, calls.len()), ("no </call> start, <call> no end", false, 0));
         // The result of a call is not read as a call.
-        let (text, ended, calls) = written(&[], &["<call>a</call>", "</call>", "<call>b</call>", "<call>c</call>x"]);
+        let (text, ended, calls) =
+            written(&[], &["<call>a</call>", "</call>", "<call>b</call>", "<call>c</call>x"]);
         assert!(ended && calls.len() == 2 && text.ends_with("<call>c</call>"), "{text}");
     }
 

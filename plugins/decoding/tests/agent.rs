@@ -7,7 +7,9 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use tch::{Kind, Tensor};
-use zoo_host::{CallScope, Error, InstanceId, LocalEnvironment, PluginPath, Registry, Value, World, WorldOptions};
+use zoo_host::{
+    CallScope, Error, InstanceId, LocalEnvironment, PluginPath, Registry, Value, World, WorldOptions,
+};
 use zoo_schema::experiment::{Instance, Place};
 
 fn golden() -> PathBuf {
@@ -19,7 +21,8 @@ fn registry() -> Arc<Registry> {
     let load = || {
         let folder = std::env::current_exe().unwrap().parent().unwrap().to_owned();
         let names = ["checkpoints", "decoding", "text", "tools", "reinforcement", "language_modelling"];
-        let paths = names.map(|name| PluginPath { path: folder.join(format!("libzoo_{name}.so")), hash: None });
+        let paths =
+            names.map(|name| PluginPath { path: folder.join(format!("libzoo_{name}.so")), hash: None });
         Arc::new(Registry::load(&paths).unwrap())
     };
     Arc::clone(LOADED.get_or_init(load))
@@ -65,7 +68,8 @@ fn case(parameters: Json) -> Case {
         world.create(&instance).unwrap()
     };
     let path = golden().display().to_string();
-    let writer = make("writer", "checkpoint.causal_lm", "architecture", json!({ "config": path }), Some(path.clone()));
+    let writer =
+        make("writer", "checkpoint.causal_lm", "architecture", json!({ "config": path }), Some(path.clone()));
     let file = json!({ "file": spelling, "special_tokens": false });
     make("tokens", "text.pretrained_tokenizer", "tokenizer", file, None);
     make("spell", "text.decode", "function", json!({ "tokenizer": { "$instance": "tokens" } }), None);
@@ -155,7 +159,10 @@ fn a_call_is_answered_within_the_batch_and_only_own_tokens_are_learnt() {
     let (ids, mask, loss) = (rows(&rolled.ids), rows(&rolled.mask), rows(&rolled.loss_mask));
     assert_eq!(ids[0][..width + 5], [&prompts[0][..], &[open, query, close, 90, 91]].concat());
     assert_eq!(loss[0][..width + 6], [vec![0; width], vec![1, 1, 1, 0, 0, 1]].concat());
-    assert_eq!((rolled.calls[0], rolled.text[0].starts_with(&format!("w{open} w{query} w{close} w90 w91 w"))), (1.0, true));
+    assert_eq!(
+        (rolled.calls[0], rolled.text[0].starts_with(&format!("w{open} w{query} w{close} w90 w91 w"))),
+        (1.0, true)
+    );
     for (row, text) in rolled.text.iter().enumerate() {
         let count = mask[row].iter().sum::<i64>() as usize;
         let mut spelt = String::new();

@@ -74,12 +74,7 @@ impl Component for GroupAdvantage {
         Ok(())
     }
 
-    fn call(
-        &self,
-        _: &(),
-        x: GroupAdvantageInputs<'_>,
-        _: &mut Call<'_>,
-    ) -> Result<GroupAdvantageOutputs> {
+    fn call(&self, _: &(), x: GroupAdvantageInputs<'_>, _: &mut Call<'_>) -> Result<GroupAdvantageOutputs> {
         Ok(GroupAdvantageOutputs { advantages: self.advantages(x.rewards)? })
     }
 }

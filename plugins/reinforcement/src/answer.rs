@@ -30,8 +30,7 @@ impl Markers<'_> {
 /// Words as they are compared: lower-cased, without punctuation and articles, the normalisation of SQuAD's
 /// evaluation (Rajpurkar et al., 2016).
 pub fn words(text: &str) -> Vec<String> {
-    let plain: String =
-        text.to_lowercase().chars().filter(|c| !c.is_ascii_punctuation()).collect();
+    let plain: String = text.to_lowercase().chars().filter(|c| !c.is_ascii_punctuation()).collect();
     let words = plain.split_whitespace().filter(|word| !matches!(*word, "a" | "an" | "the"));
     words.map(str::to_owned).collect()
 }

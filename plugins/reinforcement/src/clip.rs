@@ -109,9 +109,9 @@ impl PolicyClip {
         // What stands beside the mask may be anything, also infinite.
         let hidden = loss_mask.f_eq(0)?;
         let shown = |tensor: &Tensor| float(tensor)?.f_masked_fill(&hidden, 0.0);
-        let (new, old) = (shown(log_probabilities)?, shown(&old.f_detach()?)?);
-        let reference = reference.map(|r| shown(&r.f_detach()?)).transpose()?;
-        let advantages = float(&advantages.f_detach()?)?;
+        let (new, old) = (shown(log_probabilities)?, shown(old)?);
+        let reference = reference.map(shown).transpose()?;
+        let advantages = float(advantages)?;
         let terms = self.terms(&new, &old, &advantages, reference.as_ref())?.f_mul(&mask)?;
         let loss = if self.aggregation == "sequence_mean" {
             let sums = terms.f_sum_dim_intlist([1_i64].as_slice(), false, Kind::Float)?;
@@ -120,8 +120,8 @@ impl PolicyClip {
         } else {
             terms.f_sum(Kind::Float)?.f_neg()?
         };
-        let ratio = new.f_detach()?.f_sub(&old)?.f_exp()?;
-        let signs = advantages.f_unsqueeze(1)?;
+        let ratio = new.f_detach()?.f_sub(&old.f_detach()?)?.f_exp()?;
+        let signs = advantages.f_detach()?.f_unsqueeze(1)?;
         let above = ratio.f_gt(1.0 + self.upper)?.f_logical_and(&signs.f_gt(0.0)?)?;
         let below = ratio.f_lt(1.0 - self.lower)?.f_logical_and(&signs.f_lt(0.0)?)?;
         let tokens = mask.f_sum(Kind::Float)?.f_clamp_min(1.0)?;

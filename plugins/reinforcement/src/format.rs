@@ -178,7 +178,9 @@ impl Component for AgentFormat {
             ("answer_close", &self.answer_close),
         ] {
             if marker.is_empty() {
-                return Err(Error::new("calls and answers begin and end with a marker, and this is empty").at(at));
+                return Err(
+                    Error::new("calls and answers begin and end with a marker, and this is empty").at(at)
+                );
             }
         }
         Ok(())

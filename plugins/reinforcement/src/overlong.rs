@@ -58,12 +58,7 @@ impl Component for OverlongPenalty {
         Ok(())
     }
 
-    fn call(
-        &self,
-        _: &(),
-        x: OverlongPenaltyInputs<'_>,
-        _: &mut Call<'_>,
-    ) -> Result<OverlongPenaltyOutputs> {
+    fn call(&self, _: &(), x: OverlongPenaltyInputs<'_>, _: &mut Call<'_>) -> Result<OverlongPenaltyOutputs> {
         Ok(OverlongPenaltyOutputs { score: self.penalties(x.lengths)? })
     }
 }

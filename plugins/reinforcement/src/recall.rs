@@ -51,8 +51,7 @@ pub struct TokenRecall {
 impl TokenRecall {
     /// The score of one text.
     pub fn score(&self, text: &str, wanted: &str) -> f64 {
-        let markers =
-            Markers { open: self.answer_open.as_deref(), close: self.answer_close.as_deref() };
+        let markers = Markers { open: self.answer_open.as_deref(), close: self.answer_close.as_deref() };
         let Some(answer) = markers.answer(text) else { return 0.0 };
         let (answer, wanted) = (words(answer), words(wanted));
         if wanted.is_empty() {
@@ -117,8 +116,7 @@ pub struct ExactMatch {
 impl ExactMatch {
     /// The score of one text.
     pub fn score(&self, text: &str, wanted: &str) -> f64 {
-        let markers =
-            Markers { open: self.answer_open.as_deref(), close: self.answer_close.as_deref() };
+        let markers = Markers { open: self.answer_open.as_deref(), close: self.answer_close.as_deref() };
         let seen = self.evidence.as_deref().is_none_or(|evidence| text.contains(evidence));
         let right = markers.answer(text).is_some_and(|answer| words(answer) == words(wanted));
         if seen && right { 1.0 } else { 0.0 }

@@ -66,7 +66,10 @@ fn terms_are_cut_off_on_the_side_that_pays() {
     ] {
         for (objective, expected) in [(&grpo, of_grpo), (&dapo, of_dapo)] {
             let got = term(objective, ratio, advantage);
-            assert!((got.0 - expected.0).abs() < 1e-6 && (got.1 - expected.1).abs() < 1e-6, "{ratio} {got:?}");
+            assert!(
+                (got.0 - expected.0).abs() < 1e-6 && (got.1 - expected.1).abs() < 1e-6,
+                "{ratio} {got:?}"
+            );
         }
     }
 }
@@ -116,7 +119,8 @@ fn what_the_mask_hides_changes_nothing() {
     assert!(f64::try_from(gradient.abs().sum(Kind::Double)).unwrap() > 0.0);
     let spoilt = |tensor: &Tensor| tensor.detach().masked_fill(&mask.eq(0), f64::NEG_INFINITY);
     let other = loss(&spoilt(&base), &spoilt(&old), &spoilt(&reference));
-    for (a, b) in [(&plain.loss, &other.loss), (&plain.ratio, &other.ratio), (&plain.clipped, &other.clipped)] {
+    for (a, b) in [(&plain.loss, &other.loss), (&plain.ratio, &other.ratio), (&plain.clipped, &other.clipped)]
+    {
         assert_eq!(a.double_value(&[]), b.double_value(&[]));
     }
     assert!((plain.ratio.double_value(&[]) - 0.1_f64.exp()).abs() < 1e-5);

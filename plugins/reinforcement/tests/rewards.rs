@@ -66,7 +66,8 @@ fn texts_of_the_paper_keep_to_the_format() {
     for good in [
         format!("{call} {result} {answer}"),
         format!("{call}{result}{call}{result}{answer}\n"),
-        r#"<search>[{"query": "a"}, {"query": "b"}]</search><information></information><answer>x</answer>"#.to_owned(),
+        r#"<search>[{"query": "a"}, {"query": "b"}]</search><information></information><answer>x</answer>"#
+            .to_owned(),
     ] {
         assert!(format().holds(&good), "{good}");
     }
@@ -106,7 +107,8 @@ fn results_may_have_no_markers() {
         query_words: Some(2),
         calls: 1,
     };
-    for good in ["SEARCH e1 r1 INFO e2 ANS e2 END", "SEARCH e1 r1 INFO e2 SEARCH e2 r2 INFO e3 ANS e3 e4 END"] {
+    for good in ["SEARCH e1 r1 INFO e2 ANS e2 END", "SEARCH e1 r1 INFO e2 SEARCH e2 r2 INFO e3 ANS e3 e4 END"]
+    {
         assert!(plain.holds(good), "{good}");
     }
     for wrong in [

@@ -82,7 +82,9 @@ impl Component for Composed {
                 && !known.outputs.contains(name)
             {
                 let text = format!("`{}` has no column `{name}`", known.name);
-                return Err(Error::new(text).at("templates").help(format!("it has {}", known.outputs.join(", "))));
+                return Err(Error::new(text)
+                    .at("templates")
+                    .help(format!("it has {}", known.outputs.join(", "))));
             }
         }
         Ok(templates)

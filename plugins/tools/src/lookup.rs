@@ -30,13 +30,15 @@ pub struct Lookup {
 
 /// FNV-1a, of which line answers a wrong key.
 fn hash(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
 impl Lookup {
     /// The value of a key.
     pub fn value(&self, key: &str, lines: &str) -> String {
-        let pairs = || lines.lines().filter_map(|line| line.split_once(':')).map(|(k, v)| (k.trim(), v.trim()));
+        let pairs =
+            || lines.lines().filter_map(|line| line.split_once(':')).map(|(k, v)| (k.trim(), v.trim()));
         if let Some((_, value)) = pairs().find(|(known, _)| *known == key.trim()) {
             return value.to_owned();
         }
@@ -45,7 +47,8 @@ impl Lookup {
         }
         let count = pairs().count().max(1) as u64;
         // The upper bits of a product mix well where the lower ones do not.
-        let place = (u128::from(hash(key.trim()).wrapping_mul(0x9e37_79b9_7f4a_7c15)) * u128::from(count)) >> 64;
+        let place =
+            (u128::from(hash(key.trim()).wrapping_mul(0x9e37_79b9_7f4a_7c15)) * u128::from(count)) >> 64;
         pairs().nth(place as usize).map_or(String::new(), |(_, value)| value.to_owned())
     }
 }
@@ -59,7 +62,8 @@ impl Component for Lookup {
 
     fn call(&self, _: &(), x: LookupInputs<'_>, _: &mut Call<'_>) -> Result<LookupOutputs> {
         if x.text.len() != x.context.len() {
-            let text = format!("there are {} queries and {} texts to look into", x.text.len(), x.context.len());
+            let text =
+                format!("there are {} queries and {} texts to look into", x.text.len(), x.context.len());
             return Err(Error::new(text).at("in.context"));
         }
         let pairs = x.text.iter().zip(x.context.iter());

@@ -94,7 +94,8 @@ impl Index {
                 *scores.entry(*row).or_default() += rarity * weight;
             }
         }
-        let mut ranked: Vec<(usize, f64)> = scores.into_iter().map(|(row, score)| (row as usize, score)).collect();
+        let mut ranked: Vec<(usize, f64)> =
+            scores.into_iter().map(|(row, score)| (row as usize, score)).collect();
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         ranked
     }
@@ -112,7 +113,8 @@ fn queries(call: &str) -> Vec<String> {
 impl Search {
     /// What a call is answered with.
     pub fn answer(&self, index: &Index, call: &str) -> String {
-        let rankings: Vec<_> = queries(call).iter().map(|query| index.ranked(query, self.k1, self.b)).collect();
+        let rankings: Vec<_> =
+            queries(call).iter().map(|query| index.ranked(query, self.k1, self.b)).collect();
         let longest = rankings.iter().map(Vec::len).max().unwrap_or(0).min(self.results);
         let mut found: Vec<usize> = Vec::new();
         for place in 0..longest {
@@ -147,7 +149,11 @@ impl Component for Search {
             let to = (from + CHUNK).min(length);
             let rows: Vec<i64> = (from as i64..to as i64).collect();
             let columns = cx.read(self.corpus, &rows)?;
-            columns.texts(&self.column).map_err(|e| e.at("column"))?.iter().for_each(|text| index.add(text, self.snippet));
+            columns
+                .texts(&self.column)
+                .map_err(|e| e.at("column"))?
+                .iter()
+                .for_each(|text| index.add(text, self.snippet));
             from = to;
         }
         Ok(index)

@@ -7,7 +7,9 @@ use zoo_tools::{Index, Lookup, Search};
 fn keys_have_values_and_wrong_ones_a_line_that_follows_from_them() {
     let lines = "e1 r1: e7\ne1 r2: e8\n e2 r1 :e9\nno pair";
     let exact = Lookup { otherwise: Some("unknown".to_owned()) };
-    for (key, value) in [("e1 r2", "e8"), (" e2 r1 ", "e9"), ("e1", "unknown"), ("e1  r2", "unknown"), ("", "unknown")] {
+    for (key, value) in
+        [("e1 r2", "e8"), (" e2 r1 ", "e9"), ("e1", "unknown"), ("e1  r2", "unknown"), ("", "unknown")]
+    {
         assert_eq!(exact.value(key, lines), value, "{key}");
     }
     let some = Lookup { otherwise: None };

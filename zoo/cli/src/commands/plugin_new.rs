@@ -75,13 +75,14 @@ impl Kind {
                 "tool",
                 "calculator",
                 &[("recipes/problems.jsonl", include_str!("../../templates/tool/problems.jsonl.in"))],
-                "\nzoo has no agents yet that call tools by themselves: today a step calls a tool, as the example does.\n"
+                "\nA step calls a tool, as the example does, and an agent calls it while it writes: `decoding.agent_rollout` takes\n\
+                 any tool with an input and an output `text`.\n"
             ),
             Self::Reward => template!(
                 "reward",
                 "overlap",
                 &[],
-                "\nzoo does not train from rewards yet: today a step calls a reward and measures it, as the example does.\n"
+                "\nA step measures with a reward, as the example does, or learns from it: `recipes/masksearch.mlm` does both.\n"
             ),
             Self::Data => template!("data", "clocks"),
             Self::Metric => template!("metric", "top"),
