@@ -7,11 +7,13 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 use zoo_syntax::{Diagnostic, FileId, Parse, Tree, parse};
 
-const RECIPES: [&str; 5] = [
+const RECIPES: [&str; 7] = [
     include_str!("../../syntax/tests/all.mlm"),
     include_str!("../../../recipes/electra.mlm"),
     include_str!("../../../recipes/mirror-bert.mlm"),
     include_str!("../../../recipes/mlm-u-mazes.mlm"),
+    include_str!("../../../recipes/look-right.mlm"),
+    include_str!("../../../recipes/few-shot-coding.mlm"),
     include_str!("../../../recipes/mto.mlm"),
 ];
 

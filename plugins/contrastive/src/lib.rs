@@ -8,10 +8,12 @@ mod alignment;
 mod cosine;
 mod info_nce;
 mod pooler;
+mod regression;
 
 pub use alignment::{Alignment, Uniformity};
 pub use cosine::CosineSimilarity;
 pub use info_nce::InfoNce;
 pub use pooler::Pooler;
+pub use regression::CosineRegression;
 
 zoo_plugin::export_plugin!(zoo_contrastive);

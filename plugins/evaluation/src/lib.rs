@@ -5,6 +5,7 @@
 
 mod accuracy;
 mod auc;
+mod classes;
 mod correlation;
 mod entities;
 mod isotropy;
@@ -13,6 +14,7 @@ mod shares;
 
 pub use accuracy::{Accuracy, Agreement};
 pub use auc::{Auc, Ranked};
+pub use classes::{Classification, Confusion};
 pub use correlation::{Pearson, Scores, Spearman};
 pub use entities::{Counts, EntityF1, count, entities};
 pub use isotropy::{Embeddings, Isotropy, MeanCosine};

@@ -7,21 +7,17 @@
 #![allow(rustdoc::broken_intra_doc_links, rustdoc::invalid_html_tags)]
 
 mod cross_entropy;
-<<<<<<< HEAD
+mod distillation;
 mod iterative_fill;
-=======
 mod likelihood;
->>>>>>> 063e23c (decoding: agents that call tools while they write; reinforcement learning of policies: GRPO and DAPO, rewards; tools, worlds of facts, MaskSearch)
 mod next;
 mod replaced;
 pub mod sample;
 
 pub use cross_entropy::{AllTokensCrossEntropy, ClassCrossEntropy, MaskedCrossEntropy, TokenCrossEntropy};
-<<<<<<< HEAD
+pub use distillation::{MeanScores, SoftCrossEntropy, mean_scores};
 pub use iterative_fill::IterativeFill;
-=======
 pub use likelihood::TokenLogProbabilities;
->>>>>>> 063e23c (decoding: agents that call tools while they write; reinforcement learning of policies: GRPO and DAPO, rewards; tools, worlds of facts, MaskSearch)
 pub use next::{NextTokens, next_tokens};
 pub use replaced::{Replace, ReplacedTokenDetection};
 pub use sample::Sample;

@@ -4,12 +4,14 @@
 // The documentation of components is the user's reference: `[B, T]` is a shape and `<mask>` a token.
 #![allow(rustdoc::broken_intra_doc_links, rustdoc::invalid_html_tags)]
 
+mod debate;
 mod facts;
 mod language;
 mod marked_names;
 mod register_language;
 mod register_pairs;
 
+pub use debate::{Debate, remark};
 pub use facts::{Facts, MaskedFacts, Names, Question, TwoHopQuestions};
 pub use language::{Language, Sentence};
 pub use marked_names::MarkedNames;

@@ -9,9 +9,11 @@
 // The documentation of components is the user's reference: `[B, T]` is a shape and `<mask>` a token.
 #![allow(rustdoc::broken_intra_doc_links, rustdoc::invalid_html_tags)]
 
+mod cloze;
 mod composed;
 mod csv;
 mod decode;
+mod few;
 mod file;
 mod files;
 mod index;
@@ -30,8 +32,10 @@ mod word_level;
 
 pub use crate::csv::{SeparatedValues, TableRows};
 pub use crate::parquet::{Parquet, ParquetRows};
+pub use cloze::{MaskPlaces, Pattern, ReplaceWords, Verbalized, Verbalizer, class_scores};
 pub use composed::Composed;
 pub use decode::Decode;
+pub use few::{ClassPairs, Draw, FewPerClass};
 pub use files::{FileRows, Files};
 pub use index::Rows;
 pub use lines::{JsonLines, Lines};

@@ -45,6 +45,16 @@ impl Tokenizer {
         self.json.clone()
     }
 
+    /// The mask token's id.
+    pub(crate) fn mask(&self) -> Option<u32> {
+        ["[MASK]", "<mask>"].iter().find_map(|name| self.inner.token_to_id(name))
+    }
+
+    /// The id of what the vocabulary does not hold.
+    pub(crate) fn unknown(&self) -> Option<u32> {
+        ["[UNK]", "<unk>"].iter().find_map(|name| self.inner.token_to_id(name))
+    }
+
     /// Number of ids: one more than the largest.
     pub(crate) fn size(&self) -> usize {
         self.inner.get_vocab(true).values().max().map_or(0, |id| *id as usize + 1)
@@ -62,7 +72,8 @@ impl Tokenizer {
         Ok(Frame {
             begin: need(self.begin, "[CLS] or <s>")?,
             end: need(self.end, "[SEP] or </s>")?,
-            pad: need(self.pad, "[PAD] or <pad>")?,
+            // What has none, as decoders often, pads with the token that ends a row; the mask hides it.
+            pad: need(self.pad.or(self.end), "[PAD] or <pad>")?,
         })
     }
 

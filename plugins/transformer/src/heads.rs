@@ -185,3 +185,74 @@ impl Component for TokenClassifier {
         Ok(TokenClassifierOutputs { logits, predicted })
     }
 }
+
+/// Scores of a few tokens of its own at chosen places: dense, GELU, layer norm, a linear map.
+///
+/// It stands where the head of masked language modelling would, made for the words of one task: one output for each
+/// token of a verbalizer, the same at every gap. It begins at random, and so knows nothing of what the words mean,
+/// unlike the pre-trained head.
+///
+/// # Paper
+/// Rieger, Ruckdeschel, Wiedemann: PETapter, 2024; the authors' code.
+///
+/// # Example
+/// ```mlm
+/// model words = transformer.cloze_head(hidden: 256, tokens: 6)
+/// ```
+#[component(
+    head,
+    name = "transformer.cloze_head",
+    inputs(
+        states: "float[B, T, hidden]" = "states of an encoder's last layer",
+        positions: "int[M]" = "flat places b * T + t that are scored",
+    ),
+    outputs(logits: "float[M, tokens]" = "scores of the tokens at the places"),
+    parameters,
+    cost(
+        flops = "2 * M * hidden * (hidden + tokens)",
+        parameters = "hidden * hidden + 3 * hidden + hidden * tokens + tokens",
+        activations = "4 * M * hidden + M * tokens",
+    ),
+)]
+pub struct ClozeHead {
+    /// Size of the states.
+    #[param(range = ">= 1")]
+    pub hidden: usize,
+    /// Number of tokens.
+    #[param(range = ">= 2")]
+    pub tokens: usize,
+    /// ε of the layer norm.
+    #[param(default = 1e-12, range = "> 0")]
+    pub epsilon: f64,
+    /// Standard deviation of the truncated normal that the weights start from.
+    #[param(default = 0.02, range = ">= 0")]
+    pub initial_deviation: f64,
+}
+
+/// Its two maps and the layer norm between them.
+#[derive(Debug)]
+pub struct ClozeParts {
+    dense: Linear,
+    norm: LayerNorm,
+    decoder: Linear,
+}
+
+impl Component for ClozeHead {
+    type State = ClozeParts;
+
+    fn build(&self, cx: &mut Build<'_>) -> Result<ClozeParts> {
+        let (hidden, tokens) = (self.hidden as i64, self.tokens as i64);
+        let init = Init::TruncatedNormal { mean: 0.0, std: self.initial_deviation };
+        Ok(ClozeParts {
+            dense: Linear::new(cx, "dense", hidden, hidden, true, init)?,
+            norm: LayerNorm::new(cx, "layer_norm", hidden, self.epsilon)?,
+            decoder: Linear::new(cx, "decoder", hidden, tokens, true, init)?,
+        })
+    }
+
+    fn call(&self, parts: &ClozeParts, x: ClozeHeadInputs<'_>, _: &mut Call<'_>) -> Result<ClozeHeadOutputs> {
+        let flat = x.states.f_reshape([-1, self.hidden as i64])?.f_index_select(0, x.positions)?;
+        let inner = parts.norm.forward(&parts.dense.forward(&flat)?.f_gelu("none")?)?;
+        Ok(ClozeHeadOutputs { logits: parts.decoder.forward(&inner)? })
+    }
+}

@@ -17,7 +17,7 @@ mod query_decoder;
 pub use causal_decoder::CausalDecoder;
 pub use electra::{ElectraDiscriminator, ElectraGenerator};
 pub use encoder::TextEncoder;
-pub use heads::{Classifier, TokenClassifier};
+pub use heads::{Classifier, ClozeHead, ClozeParts, TokenClassifier};
 pub use masked_lm::MaskedLanguageModel;
 pub use patch_encoder::PatchEncoder;
 pub use query_decoder::QueryDecoder;
