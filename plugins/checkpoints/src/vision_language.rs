@@ -186,6 +186,7 @@ impl Component for VisionLanguage {
             None => None,
         };
         let text = TextInputs {
+            documents: None,
             ids: x.ids,
             attention_mask: x.attention_mask,
             segments: None,
