@@ -9,7 +9,8 @@ use serde::Serialize;
 use serde_json::Value as Json;
 use serde_json::ser::{Formatter, PrettyFormatter};
 use std::io::{Read, Write};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Longest template that is read, in bytes.
 const LONGEST: u64 = 4 << 20;
@@ -17,11 +18,18 @@ const LONGEST: u64 = 4 << 20;
 /// not run forever. A step also pays for 64 bytes of text.
 const STEPS: u64 = 1_000_000;
 
+/// Longest that a template may take; a real one takes milliseconds.
+const LONGEST_TIME: Duration = Duration::from_secs(20);
+/// By how much the process may grow meanwhile, in bytes.
+const MOST_MEMORY: u64 = 1 << 30;
+/// Stack of the thread that renders, in bytes.
+const STACK: usize = 16 << 20;
+
 /// What functions of a template give.
 type Rendered = std::result::Result<Value, minijinja::Error>;
 
 /// A chat template.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Template {
     source: String,
     /// Where it stands, for messages.
@@ -78,8 +86,39 @@ impl Template {
     /// where the model's answer begins.
     ///
     /// # Errors
-    /// A template that is wrong, takes too long, or refuses the conversation.
+    /// A template that is wrong, takes too long or too much memory, or refuses the conversation.
     pub fn render(&self, messages: &Json, answer: bool) -> Result<String> {
+        // Steps do not bound everything: a list added to itself again and again is not paid for. A thread of its
+        // own is watched, and left behind where it does not end: the program ends with the error.
+        let (send, receive) = std::sync::mpsc::channel();
+        let (template, messages) = (self.clone(), messages.clone());
+        let begun = Instant::now();
+        let before = zoo_torch::process::memory().resident;
+        let spawned = std::thread::Builder::new().stack_size(STACK).spawn(move || {
+            // Nobody listens any more where it took too long.
+            let _ = send.send(template.rendered(&messages, answer));
+        });
+        let fail = |reason: &str| Error::File {
+            path: self.place.clone(),
+            reason: format!("the chat template: {reason}"),
+        };
+        spawned.map_err(|e| fail(&e.to_string()))?;
+        loop {
+            match receive.recv_timeout(Duration::from_millis(20)) {
+                Ok(rendered) => return rendered,
+                Err(RecvTimeoutError::Disconnected) => return Err(fail("it is damaged")),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if begun.elapsed() > LONGEST_TIME {
+                return Err(fail("it takes too long"));
+            }
+            if zoo_torch::process::memory().resident.saturating_sub(before) > MOST_MEMORY {
+                return Err(fail("it takes too much memory"));
+            }
+        }
+    }
+
+    fn rendered(&self, messages: &Json, answer: bool) -> Result<String> {
         let mut environment = Environment::new();
         environment.set_fuel(Some(STEPS + messages.to_string().len() as u64));
         if let Ok(syntax) = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build() {
@@ -311,14 +350,13 @@ mod tests {
         let begun = std::time::Instant::now();
         for source in [
             "{% set ns = namespace(a='xxxxxxxx') %}{% for i in range(60) %}{% set ns.a = ns.a ~ ns.a %}{% endfor %}{{ ns.a }}",
-            "{% set ns = namespace(a=[1]) %}{% for i in range(60) %}{% set ns.a = ns.a + ns.a %}{% endfor %}{{ ns.a }}",
             "{{ 'x' * 1000000000000 }}",
             "{{ ([1] * 100000000) | tojson }}",
             "{{ ([[1] * 100000] * 100000) | tojson }}",
             "{% for i in range(1000000000000) %}x{% endfor %}",
             "{% for i in [1] * 90000000 %}x{% endfor %}",
             "{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}",
-            "{% for i in range(90000) %}{{ messages | tojson(indent=1000000000) }}{% endfor %}",
+            "{% for i in range(9000) %}{% for j in range(9000) %}{{ messages | tojson(indent=1000000000) }}{% endfor %}{% endfor %}",
             "{{ 'x'.ljust(100000000000) }}",
             "{{ '%1000000000d' | format(1) }}",
             "{{ 'x' | indent(1000000000000) }}",
@@ -329,7 +367,7 @@ mod tests {
         for deep in ["(", "[", "{{ [", "{% if x %}", "{{ not ", "{{ a.", "{{ -"] {
             let _ = render(&deep.repeat(50_000), &messages);
         }
-        assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
+        assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
         // Characters of a real template changed one after the other.
         let sound = "{%- set ns = namespace(a=false) -%}{% for m in messages[1:] %}{{ m.role | trim ~ '\n' }}\
                      {% if loop.last and not ns.a %}{{ m | tojson(indent=2) }}{% endif %}{% endfor %}\
@@ -347,6 +385,28 @@ mod tests {
             }
             let _ = render(&String::from_utf8_lossy(&bytes), &messages);
         }
+    }
+
+    /// In a process of its own, which ends with the thread that does not.
+    #[test]
+    fn what_steps_do_not_bound_is_bounded_by_memory_and_time() {
+        const NAME: &str = "ZOO_TEST_RUNAWAY";
+        if std::env::var_os(NAME).is_some() {
+            let messages = json!([{ "role": "user", "content": "hello" }]);
+            let source = "{% set ns = namespace(a=[1]) %}{% for i in range(60) %}{% set ns.a = ns.a + ns.a %}\
+                          {% endfor %}{{ ns.a }}";
+            let error = render(source, &messages).unwrap_err();
+            assert!(error.to_string().contains("it takes too"), "{error}");
+            std::process::exit(7);
+        }
+        let this = "chat::tests::what_steps_do_not_bound_is_bounded_by_memory_and_time";
+        let status = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", this, "--test-threads=1"])
+            .env(NAME, "1")
+            .stdout(std::process::Stdio::null())
+            .status()
+            .unwrap();
+        assert_eq!(status.code(), Some(7));
     }
 
     #[test]
