@@ -57,6 +57,8 @@ pub(crate) struct Checkpoint {
     prefix: Option<Prefix>,
     used: std::collections::BTreeSet<String>,
     missing: Vec<(String, Vec<String>)>,
+    /// What values are converted from, one piece at a time.
+    staging: Option<Tensor>,
 }
 
 impl Shard {
@@ -94,9 +96,15 @@ impl Shard {
         WeightsFault::File { path: self.path.clone(), reason }
     }
 
-    /// The tensor as it is wanted. It takes its own size in memory and some megabytes while it is read:
-    /// values come from the file straight into their place.
-    fn read(&self, name: &str, wanted: &Wanted<'_>) -> Result<Tensor, WeightsFault> {
+    /// The tensor as it is wanted. It takes its own size in memory: values come from the file straight into their
+    /// place, or piece by piece where they are converted. All tensors share one piece, `staging`; pieces of
+    /// their own would leave holes in the heap, which together are as large as the checkpoint.
+    fn read(
+        &self,
+        name: &str,
+        wanted: &Wanted<'_>,
+        staging: &mut Option<Tensor>,
+    ) -> Result<Tensor, WeightsFault> {
         let info = self.info(name)?;
         let kind = kind_of(info.dtype)
             .ok_or_else(|| self.fault(format!("`{name}` is of type {:?}, which is not read", info.dtype)))?;
@@ -122,7 +130,14 @@ impl Shard {
         }
         let (flat, width) = (whole.f_view([-1]).map_err(torch)?, kind.elt_size_in_bytes().max(1));
         let (count, step) = (whole.numel(), (PIECE / width).max(1));
-        let staging = Tensor::f_empty([count.min(step) as i64], (kind, Device::Cpu)).map_err(torch)?;
+        let staging = match staging {
+            Some(staging) => staging,
+            none => {
+                let bytes = Tensor::f_empty([PIECE as i64], (Kind::Uint8, Device::Cpu)).map_err(torch)?;
+                none.insert(bytes)
+            }
+        };
+        let staging = staging.f_view_dtype(kind).map_err(torch)?;
         for from in (0..count).step_by(step) {
             let length = (count - from).min(step) as i64;
             let mut piece = staging.f_narrow(0, 0, length).map_err(torch)?;
@@ -238,7 +253,7 @@ pub fn read_weights(path: &Path) -> Result<BTreeMap<String, Tensor>, WeightsFaul
         // Of a type that there is none of, reading tells.
         let kind = kind_of(info.dtype).unwrap_or(Kind::Float);
         let wanted = Wanted { shape: &shape, kind, device: Device::Cpu, mapped: false };
-        tensors.insert(name.clone(), shard.read(name, &wanted)?);
+        tensors.insert(name.clone(), shard.read(name, &wanted, &mut None)?);
     }
     Ok(tensors)
 }
@@ -300,7 +315,7 @@ impl Checkpoint {
                 }
             }
         }
-        Ok(Self { shards, names, prefix: None, used: Default::default(), missing: Vec::new() })
+        Ok(Self { shards, names, prefix: None, used: Default::default(), missing: Vec::new(), staging: None })
     }
 
     fn find_with(&self, prefix: &Prefix, name: &str) -> Option<String> {
@@ -360,7 +375,7 @@ impl Checkpoint {
                 expected: wanted.shape.to_vec(),
             });
         }
-        let tensor = shard.read(&full, wanted)?;
+        let tensor = shard.read(&full, wanted, &mut self.staging)?;
         self.used.insert(full);
         Ok(Taken::Found(tensor))
     }
