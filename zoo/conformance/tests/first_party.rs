@@ -112,7 +112,11 @@ fn report(name: &str) -> Report {
 }
 
 /// Whatever reads tokens is really tried with several documents in a row, and so are objectives on them.
-const PACKED: [&str; 6] = [
+const PACKED: [&str; 10] = [
+    "checkpoint.encoder",
+    "checkpoint.masked_lm",
+    "checkpoint.replaced_token",
+    "checkpoint.token_classifier",
     "transformer.encoder",
     "transformer.masked_lm",
     "transformer.electra_generator",
