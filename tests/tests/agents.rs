@@ -35,7 +35,7 @@ fn an_agent_learns_to_search_and_is_rewarded() {
         &others[2],
         &others[3],
         "ramp_steps=8 steps",
-        "tune_steps=40 steps",
+        "tune_steps=120 steps",
         "reinforce_steps=3 steps",
         "groups=4",
         "questions=12 seq",
