@@ -49,10 +49,10 @@ fn an_agent_learns_to_search_and_is_rewarded() {
     assert!(result["arms"].is_array(), "{answer:#?}");
     for arm in ["ramp_reinforced", "ramp_grpo"] {
         for name in ["correct", "well_formed"] {
-            assert!((0.0..=1.0).contains(&metric(&result, arm, name)), "{arm}.{name}: {answer:#?}");
+            assert!(metric(&result, arm, name) > 0.8, "{arm}.{name}: {answer:#?}");
         }
-        // It has learnt to search at least.
-        assert!(metric(&result, arm, "calls") > 0.5, "{answer:#?}");
+        // It asks for both facts.
+        assert!(metric(&result, arm, "calls") > 1.5, "{answer:#?}");
     }
 
     let events = std::fs::read_to_string(place.path("run/metrics.jsonl")).unwrap();
