@@ -240,6 +240,7 @@ impl Session<'_> {
                 device: self.device,
                 training: false,
                 autocast: None,
+                keep_rows: true,
             };
             if let Some(reason) =
                 aggregation.choose(&Updater::new(quiet), &training.optimizer.parameters())?
@@ -265,8 +266,14 @@ impl Session<'_> {
         };
         let loader = Loader::start(&world, &program, Arc::new(jobs), &options)?;
         let mut feed = Feed { loader, waiting: VecDeque::new() };
-        let runner =
-            Runner { world: &world, program: &program, device: self.device, training: true, autocast };
+        let runner = Runner {
+            world: &world,
+            program: &program,
+            device: self.device,
+            training: true,
+            autocast,
+            keep_rows: phase.aggregate.is_some(),
+        };
         let updater = Updater::new(runner).timed(self.timings);
         if training.step == 0 {
             self.trial(&mut training, &mut feed, &updater)?;

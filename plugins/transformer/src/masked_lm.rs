@@ -79,12 +79,13 @@ impl Component for MaskedLanguageModel {
         x: MaskedLanguageModelInputs<'_>,
         cx: &mut Call<'_>,
     ) -> Result<MaskedLanguageModelOutputs> {
-        let hidden = encoder.forward(tokens!(x), cx)?;
+        let states = encoder.forward(tokens!(x), cx)?;
         let logits = if cx.wants("logits") {
-            Some(head.forward(&hidden, x.positions, encoder.words())?)
+            Some(head.forward(&states, x.positions, encoder.words())?)
         } else {
             None
         };
-        Ok(MaskedLanguageModelOutputs { hidden: Some(hidden), logits })
+        let hidden = if cx.wants("hidden") { Some(states.rows()?) } else { None };
+        Ok(MaskedLanguageModelOutputs { hidden, logits })
     }
 }
