@@ -112,8 +112,8 @@ class Zoo:
         with tempfile.TemporaryDirectory() as out:
             run = pathlib.Path(out) / "run"
             self.call("run", "recipe.mlm", "--out", str(run), "--alone", *settings)
-            events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
-        return [event["values"]["loss"] for event in events if event["event"] == "step_logged"][:count]
+            lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        return [line["values"]["loss"] for line in lines if "loss" in line.get("values", {})][:count]
 
 
 def agree(ours, theirs):
