@@ -34,6 +34,8 @@ pub(crate) struct Aggregation<'a> {
     world: Arc<World>,
     id: InstanceId,
     phase: Arc<str>,
+    /// What the noise is drawn by; see [`Phase::chain`].
+    chain: String,
     seed: u64,
     /// Examples of an update as the recipe tells it: on average, where they are sampled. Dividing by what
     /// really came would tell how many that were.
@@ -63,6 +65,7 @@ impl<'a> Aggregation<'a> {
             world: Arc::clone(world),
             id,
             phase: phase.name.as_str().into(),
+            chain: phase.chain().to_owned(),
             seed,
             expected: phase.batch as f64,
             one_by_one: true,
@@ -76,8 +79,14 @@ impl<'a> Aggregation<'a> {
     }
 
     /// Finds out whether the graph of the phase's first examples tells them apart; the reason, where it does
-    /// not. `updater` computes in float32 without dropout, so that both ways must agree.
-    pub(crate) fn choose(&mut self, updater: &Updater<'_>, parameters: &[&Tensor]) -> Result<Option<String>> {
+    /// not. `updater` computes in float32 without dropout, so that both ways must agree; `first` is the number
+    /// of the phase's first update.
+    pub(crate) fn choose(
+        &mut self,
+        updater: &Updater<'_>,
+        parameters: &[&Tensor],
+        first: u64,
+    ) -> Result<Option<String>> {
         let program = updater.program();
         let mut states = Vec::new();
         for id in program.stateful.iter().chain(&program.metrics) {
@@ -86,7 +95,7 @@ impl<'a> Aggregation<'a> {
                 states.push((*id, state));
             }
         }
-        let found = self.norms_agree(updater, parameters)?;
+        let found = self.norms_agree(updater, parameters, first)?;
         for (id, state) in &states {
             self.world.load(*id, state)?;
         }
@@ -94,9 +103,14 @@ impl<'a> Aggregation<'a> {
         Ok(found)
     }
 
-    fn norms_agree(&self, updater: &Updater<'_>, parameters: &[&Tensor]) -> Result<Option<String>> {
+    fn norms_agree(
+        &self,
+        updater: &Updater<'_>,
+        parameters: &[&Tensor],
+        first: u64,
+    ) -> Result<Option<String>> {
         // A Poisson sample may be empty; a hundred are not.
-        for phase_update in 0..100 {
+        for phase_update in first..first + 100 {
             let moment = Moment { update: TRIAL, phase_update, ..Moment::default() };
             let batch = (self.singles)(&moment)?;
             if batch.rows == 0 {
@@ -163,7 +177,7 @@ impl<'a> Aggregation<'a> {
             lists::scale_(&crate::optimizer::defined(&sums), 1.0 / self.expected)?;
             return Ok(sums);
         }
-        let parts = [Part::Text("noise"), Part::Text(&self.phase), Part::Number(at.update)];
+        let parts = [Part::Text("noise"), Part::Text(&self.chain), Part::Number(at.update)];
         let missing = parameters.len() - sums.len();
         let sums = sums.into_iter().chain((0..missing).map(|_| Tensor::new()));
         let add = |(sum, parameter): (Tensor, &&Tensor)| -> Result<Tensor> {

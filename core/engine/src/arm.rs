@@ -1,6 +1,7 @@
 //! One arm under one seed.
 
-use crate::checkpoint::{Checkpoints, Position, read_models, read_position};
+use crate::checkpoint::{Checkpoints, Position, read_models, read_optimizer, read_position};
+use crate::continuation::{Carried, is_continued};
 use crate::memory::Meter;
 use crate::model::Instances;
 use crate::observe::Observer;
@@ -165,6 +166,7 @@ impl<'a> Session<'a> {
             finished: Vec::new(),
             updates: 0,
             last_step: 0,
+            carried: None,
             evaluated: Vec::new(),
             seconds_before: 0.0,
             began,
@@ -188,6 +190,12 @@ impl<'a> Session<'a> {
         self.last_step = position.last_step;
         self.evaluated.clone_from(&position.evaluated);
         self.seconds_before = position.seconds;
+        let ended = position.finished.last().filter(|_| position.phase.is_none());
+        let ended = self.arm.phases.iter().find(|phase| Some(&phase.name) == ended);
+        if let Some(phase) = ended.filter(|phase| is_continued(self.arm, phase)) {
+            let states = read_optimizer(&folder)?;
+            self.carried = Some(Carried { phase: phase.name.clone(), states, scaler: position.scaler });
+        }
         Ok(Some(Left { folder, position }))
     }
 

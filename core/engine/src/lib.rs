@@ -9,6 +9,7 @@ mod aggregate;
 mod arithmetic;
 mod arm;
 mod checkpoint;
+mod continuation;
 mod error;
 mod evaluate;
 mod gather;

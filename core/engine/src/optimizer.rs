@@ -33,7 +33,7 @@ pub(crate) struct Optimizer<'a> {
 }
 
 impl<'a> Optimizer<'a> {
-    /// The optimizer of a phase of `total` updates, with states of zero.
+    /// The optimizer of a phase, with states of zero. Its schedule runs over `total` updates.
     pub(crate) fn new(
         world: &'a World,
         instances: &Instances,

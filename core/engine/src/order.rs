@@ -75,6 +75,8 @@ pub(crate) struct DataOrder {
     sampling: Sampling,
     /// Parts that an update is computed in.
     parts: u64,
+    /// Updates of the order that other phases have had.
+    from: u64,
 }
 
 impl DataOrder {
@@ -96,7 +98,18 @@ impl DataOrder {
             batch: phase.batch,
             sampling: phase.sampling,
             parts: parts(phase.batch, phase.accumulate).len() as u64,
+            from: 0,
         })
+    }
+
+    /// The order that the phase of that name would have.
+    pub(crate) fn named(self, phase: &str) -> Self {
+        Self { phase: phase.to_owned(), ..self }
+    }
+
+    /// The order of another phase over the same data in batches of the same size, behind its `updates`.
+    pub(crate) fn after(self, other: &Self, updates: u64) -> Self {
+        Self { phase: other.phase.clone(), from: other.from + updates, ..self }
     }
 
     /// Updates of an epoch: the last incomplete batch is dropped, another one in every epoch.
@@ -130,6 +143,7 @@ impl DataOrder {
 
     /// The rows of an update, counted from 0 within the phase.
     pub(crate) fn rows(&self, update: u64) -> Vec<i64> {
+        let update = self.from + update;
         let epoch = update / self.updates_per_epoch();
         let name = match self.sampling {
             Sampling::Shuffled => "order",

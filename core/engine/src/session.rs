@@ -1,6 +1,7 @@
 //! What all of an arm's work shares: its components, its checkpoints, and who is told.
 
 use crate::checkpoint::{Checkpoints, Evaluated, InPhase, Position, Save, Written};
+use crate::continuation::Carried;
 use crate::memory::{self, Meter};
 use crate::model::Instances;
 use crate::observe::Observer;
@@ -34,6 +35,8 @@ pub(crate) struct Session<'a> {
     pub(crate) finished: Vec<String>,
     pub(crate) updates: u64,
     pub(crate) last_step: u64,
+    /// What the phase that was just completed leaves to the one that continues it.
+    pub(crate) carried: Option<Carried>,
     pub(crate) evaluated: Vec<Evaluated>,
     /// Seconds of earlier times, and when this one began.
     pub(crate) seconds_before: f64,
@@ -207,6 +210,20 @@ impl Session<'_> {
         }
     }
 
+    /// Begins to save where the arm stands at the end of a phase.
+    pub(crate) fn save_ended(
+        &mut self,
+        kind: CheckpointKind,
+        place: (&str, u64),
+        keep: u64,
+        best: Option<u64>,
+    ) -> Result<()> {
+        let states = self.carried.as_ref().map_or(&[][..], |carried| &carried.states);
+        let again: Vec<_> =
+            states.iter().map(|(name, state)| (name.clone(), state.shallow_clone())).collect();
+        self.save(kind, place, None, &again, keep, best)
+    }
+
     /// Begins to save where the arm stands.
     pub(crate) fn save(
         &mut self,
@@ -223,6 +240,7 @@ impl Session<'_> {
             updates: self.updates,
             last_step: self.last_step,
             phase: in_phase,
+            scaler: self.carried.as_ref().and_then(|carried| carried.scaler),
             evaluated: self.evaluated.clone(),
             seconds: self.seconds(),
         };

@@ -8,7 +8,9 @@
 
 use crate::cache::{self, Cache};
 use crate::checkpoint::{read_tensors, write_tensors};
+use crate::continuation::{Carried, is_continued};
 use crate::model::Instances;
+use crate::optimizer::Scaler;
 use crate::session::Session;
 use crate::{EngineError, Result};
 use serde::{Deserialize, Serialize};
@@ -23,6 +25,7 @@ use zoo_schema::experiment::{Arm, Experiment, Phase};
 /// Version of what is kept.
 const VERSION: u32 = 1;
 const PARAMETERS: &str = "parameters.safetensors";
+const OPTIMIZER: &str = "optimizer.safetensors";
 const CURVE: &str = "curve.json";
 
 /// Phases kept in the cache.
@@ -44,6 +47,9 @@ struct Kept {
     seconds: f64,
     /// Logged steps: update and values.
     curve: Vec<(u64, Values)>,
+    /// The scale of a float16 loss, where another phase continues this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scaler: Option<Scaler>,
 }
 
 impl PhaseCache {
@@ -104,6 +110,12 @@ impl Session<'_> {
             let instance = &made.instance;
             let content = self.world.content_key(made.id)?;
             instances.push(json!([instance.name, content, instance.frozen, instance.on, instance.share]));
+        }
+        for phase in phases.iter().filter(|phase| phase.continues.is_some() || is_continued(self.arm, phase))
+        {
+            // Phases that come later decide how the rate falls, and whether the optimizer's states are kept.
+            let total = self.chain(phase)?.total;
+            instances.push(json!(["chain", phase.name, total, is_continued(self.arm, phase)]));
         }
         let key = json!([
             VERSION,
@@ -186,9 +198,17 @@ impl Session<'_> {
         self.finished.push(phase.name.clone());
         self.updates += kept.total;
         self.last_step = kept.updates;
+        self.carried = match is_continued(arm, phase) {
+            true => Some(Carried {
+                phase: phase.name.clone(),
+                states: read_optimizer(&folder)?,
+                scaler: kept.scaler,
+            }),
+            false => None,
+        };
         let last = index + 1 == arm.phases.len();
         let kind = if last { CheckpointKind::Final } else { CheckpointKind::Phase };
-        self.save(kind, (&phase.name, kept.updates), None, &[], phase.keep, None)?;
+        self.save_ended(kind, (&phase.name, kept.updates), phase.keep, None)?;
         Ok(true)
     }
 
@@ -217,12 +237,15 @@ impl Session<'_> {
             precision: facts.precision.clone(),
             seconds: facts.seconds,
             curve,
+            scaler: self.carried.as_ref().and_then(|carried| carried.scaler),
         };
+        let carried = self.carried.as_ref();
         let names = self.names_of(&self.arm.phases[..=index]);
         let stop = self.stop;
         let (world, instances) = (&self.world, &self.instances);
         let cached = phases.cache.get(&phase.name, &key, &|| stop.stopped(), &mut |folder| {
             write(folder, world, instances, &names, &kept)
+                .and_then(|()| carried.map_or(Ok(()), |carried| write_optimizer(folder, &carried.states)))
                 .map_err(|error| Box::new(error) as EnvironmentError)
         });
         match cached {
@@ -267,6 +290,23 @@ fn read_kept(folder: &Path) -> Result<Kept> {
 
 fn state_file(instance: &str) -> String {
     format!("{}.state", file_name(instance))
+}
+
+/// The optimizer's states, where the phase is one that another continues; an optimizer may have none.
+fn read_optimizer(folder: &Path) -> Result<Vec<(String, tch::Tensor)>> {
+    let path = folder.join(OPTIMIZER);
+    if path.exists() { read_tensors(&path) } else { Ok(Vec::new()) }
+}
+
+fn write_optimizer(folder: &Path, states: &[(String, tch::Tensor)]) -> Result<()> {
+    if states.is_empty() {
+        return Ok(());
+    }
+    let on_cpu = |(name, state): &(String, tch::Tensor)| -> Result<(String, tch::Tensor)> {
+        Ok((name.clone(), state.f_detach()?.f_to_device(tch::Device::Cpu)?.f_contiguous()?))
+    };
+    let states = states.iter().map(on_cpu).collect::<Result<Vec<_>>>()?;
+    write_tensors(&folder.join(OPTIMIZER), &states)
 }
 
 /// Writes parameters and states of these instances.

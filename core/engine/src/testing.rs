@@ -1,11 +1,12 @@
 //! What unit tests share.
 
-use zoo_schema::experiment::{Length, Phase, Precision, StepGraph};
+use zoo_schema::experiment::{Arm, Length, Phase, Precision, StepGraph};
 
 /// A phase without a step.
 pub(crate) fn phase() -> Phase {
     Phase {
         name: "train".to_owned(),
+        continues: None,
         data: "data".to_owned(),
         step: StepGraph::default(),
         length: Length::Steps(1),
@@ -25,5 +26,20 @@ pub(crate) fn phase() -> Phase {
         patience: None,
         log_every: 1,
         place: Default::default(),
+    }
+}
+
+/// An arm without anything.
+pub(crate) fn arm() -> Arm {
+    Arm {
+        name: "main".to_owned(),
+        role: None,
+        seed_offset: 0,
+        title: String::new(),
+        instances: Vec::new(),
+        phases: Vec::new(),
+        evaluations: Vec::new(),
+        metrics: Vec::new(),
+        cost: Default::default(),
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::aggregate::Aggregation;
 use crate::checkpoint::{Best, InPhase, SavedWindow, read_models};
+use crate::continuation::{Carried, Chain, is_continued};
 use crate::error::NotFinite;
 use crate::graph::{Program, compile};
 use crate::loader::{Job, Loader, LoaderOptions, Reader};
@@ -148,6 +149,8 @@ struct Training<'p> {
     program: &'p Arc<Program>,
     optimizer: Optimizer<'p>,
     order: DataOrder,
+    /// Updates of the phases that it continues.
+    earlier: u64,
     /// Weighs the gradients of single examples.
     aggregation: Option<Aggregation<'p>>,
     total: u64,
@@ -172,16 +175,18 @@ impl Session<'_> {
         let program = Arc::new(compile(&phase.step, &self.instances)?);
         let trained = self.instances.train(&world, phase)?;
         let data = self.instances.get(&phase.data)?.id;
-        let order = DataOrder::new(self.run_seed(), phase, world.length(data)?)?;
+        let chain = self.chain(phase)?;
+        let (order, earlier) = (chain.order, chain.before);
         let total = order.updates(phase.length);
         let autocast = autocast(phase.precision, self.device)?;
-        let optimizer = Optimizer::new(&world, &self.instances, phase, trained, total)?;
+        let optimizer = Optimizer::new(&world, &self.instances, phase, trained, chain.total)?;
         let before = self.updates;
         let mut training = Training {
             phase,
             program: &program,
             optimizer,
             order: order.clone(),
+            earlier,
             aggregation: None,
             total,
             step: 0,
@@ -195,8 +200,15 @@ impl Session<'_> {
             unevaluated: false,
             began: Instant::now(),
         };
+        let carried = self.carried.take();
         if let Some((saved, folder)) = resumed {
             training.restore(saved, folder)?;
+        } else if let Some(before) = phase.continues.as_ref().and_then(|c| c.phase.as_ref()) {
+            let carried = carried.filter(|carried| carried.phase == *before).ok_or_else(|| {
+                let text = format!("phase `{}` continues `{before}`, which left nothing", phase.name);
+                EngineError::Experiment(text)
+            })?;
+            training.go_on(&carried)?;
         }
         self.tell(Event::PhaseStarted {
             arm: self.arm.name.clone(),
@@ -212,7 +224,7 @@ impl Session<'_> {
             let (range, rows) = order.part(update, part);
             let moment = Moment {
                 update: before + update,
-                phase_update: update,
+                phase_update: earlier + update,
                 first_row: range.start as u64,
                 part,
                 rows: range.len(),
@@ -231,7 +243,8 @@ impl Session<'_> {
         let mut one_by_one = false;
         if let Some(name) = &phase.aggregate {
             let (job, reader) = (job.clone(), Reader::new(&world, &program, &options));
-            let singles = move |moment: &Moment| reader.load(&job(moment.phase_update, moment.part, true));
+            let singles =
+                move |moment: &Moment| reader.load(&job(moment.phase_update - earlier, moment.part, true));
             let id = self.instances.get(name)?.id;
             let mut aggregation = Aggregation::new(&world, id, phase, self.run_seed(), Box::new(singles));
             let quiet = Runner {
@@ -243,7 +256,7 @@ impl Session<'_> {
                 keep_rows: true,
             };
             if let Some(reason) =
-                aggregation.choose(&Updater::new(quiet), &training.optimizer.parameters())?
+                aggregation.choose(&Updater::new(quiet), &training.optimizer.parameters(), earlier)?
             {
                 one_by_one = true;
                 self.tell(Event::Warning {
@@ -432,7 +445,7 @@ impl Session<'_> {
                 EngineError::Experiment(format!("phase `{}`: the loader ended early", phase.name))
             })?);
         }
-        let at = At { update: training.before + training.step, phase_update: training.step };
+        let at = training.at(training.step);
         let scale = training.scaler.map_or(1.0, |scaler| scaler.scale);
         // A Poisson sample may be smaller than there are parts.
         batches.retain(|batch| batch.rows > 0);
@@ -541,7 +554,8 @@ impl Session<'_> {
                 continue;
             }
             let mut finish = |metric| Ok(world.finish(metric, &scope)?);
-            values.set(name, window.totals.value(program, reading, updates, step - 1, &mut finish)?);
+            let last = training.at(step - 1).phase_update;
+            values.set(name, window.totals.value(program, reading, updates, last, &mut finish)?);
         }
         for metric in &program.metrics {
             world.reset(*metric)?;
@@ -549,7 +563,8 @@ impl Session<'_> {
         let mut own = Values::new();
         let sums = window.sums.read()?.to_vec();
         own.set("loss", sums[LOSS] / updates);
-        own.set("learning_rate", training.optimizer.rate(training.before + step - 1, step - 1)?);
+        let last = training.at(step - 1);
+        own.set("learning_rate", training.optimizer.rate(last.update, last.phase_update)?);
         if window.norms > 0 {
             own.set("grad_norm", sums[NORM] / window.norms as f64);
         }
@@ -662,7 +677,8 @@ impl Session<'_> {
         self.last_step = training.step;
         let is_last = self.arm.phases.last().is_some_and(|last| last.name == phase.name);
         let kind = if is_last { CheckpointKind::Final } else { CheckpointKind::Phase };
-        self.save(kind, (&phase.name, training.step), None, &[], phase.keep, best)?;
+        self.carried = is_continued(self.arm, phase).then(|| training.leave());
+        self.save_ended(kind, (&phase.name, training.step), phase.keep, best)?;
         let facts = PhaseFacts {
             total: training.total,
             precision: precision_name(training.autocast).to_owned(),
@@ -673,7 +689,42 @@ impl Session<'_> {
     }
 }
 
+impl Session<'_> {
+    /// Where a phase stands among those that continue each other.
+    pub(crate) fn chain(&self, phase: &Phase) -> Result<Chain> {
+        let rows = |data: &str| Ok(self.world.length(self.instances.get(data)?.id)?);
+        Chain::of(self.run_seed(), self.arm, phase, rows)
+    }
+}
+
 impl Training<'_> {
+    /// An update of the phase, counted from 0.
+    fn at(&self, step: u64) -> At {
+        At { update: self.before + step, phase_update: self.earlier + step }
+    }
+
+    /// Goes on with what the phase before left.
+    fn go_on(&mut self, carried: &Carried) -> Result<()> {
+        self.optimizer.load(&carried.states).map_err(|reason| {
+            EngineError::Experiment(format!(
+                "phase `{}` continues `{}`, and must train what that trained: {reason}",
+                self.phase.name, carried.phase
+            ))
+        })?;
+        self.scaler = self.scaler.map(|scaler| carried.scaler.unwrap_or(scaler));
+        Ok(())
+    }
+
+    /// What the phase leaves to one that continues it.
+    fn leave(&self) -> Carried {
+        let states = self.optimizer.states().iter();
+        Carried {
+            phase: self.phase.name.clone(),
+            states: states.map(|(name, state)| (name.clone(), state.shallow_clone())).collect(),
+            scaler: self.scaler,
+        }
+    }
+
     fn restore(&mut self, saved: &InPhase, folder: &Path) -> Result<()> {
         let wrong = |reason: String| EngineError::Checkpoint { path: folder.to_owned(), reason };
         if saved.step > self.total {

@@ -81,9 +81,10 @@ pub(crate) struct Parameters {
 /// Largest tensor that a component may ask for: a mistake, not a model, lies beyond.
 const ELEMENTS_LIMIT: i64 = 1 << 40;
 
-/// Whether `name` is `prefix` or lies below it.
+/// Whether `name` is `prefix` or lies below it; everything lies below nothing.
 pub(crate) fn below(name: &str, prefix: &str) -> bool {
-    name.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    prefix.is_empty()
+        || name.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 impl Parameters {

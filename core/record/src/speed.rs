@@ -146,6 +146,7 @@ mod tests {
     fn arm(batch: u64, steps: u64) -> Arm {
         let phase = Phase {
             name: "train".into(),
+            continues: None,
             data: "rows".into(),
             step: StepGraph::default(),
             length: Length::Steps(steps),

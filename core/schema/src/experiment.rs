@@ -275,7 +275,7 @@ pub struct Instance {
 /// Parameters of a model that are those of another one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Share {
-    /// Names that begin with this, up to a dot, …
+    /// Names that begin with this, up to a dot (all names, where it is empty), …
     pub prefix: String,
     /// … are the same tensors as in this instance, under the same name.
     pub instance: String,
@@ -346,6 +346,9 @@ impl Schedule {
 pub struct Phase {
     /// Its name.
     pub name: String,
+    /// The phase that it goes on with, as if both were one; see [`Continuation`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continues: Option<Continuation>,
     /// Instance that gives the batches.
     pub data: String,
     /// What one update computes.
@@ -388,6 +391,27 @@ pub struct Phase {
     pub log_every: u64,
     /// Where it is written.
     pub place: Place,
+}
+
+impl Phase {
+    /// The name by which the phase draws: that of the first phase of its chain, its own where it continues none.
+    pub fn chain(&self) -> &str {
+        self.continues.as_ref().map_or(&self.name, |continues| &continues.chain)
+    }
+}
+
+/// A phase that goes on where another ended. Both have one optimizer with its states, one schedule over the
+/// updates of both, one count of updates by which numbers vary, and one order of the data, as far as they read
+/// the same data in batches of one size. A phase of 2 N updates is two of N of which the second continues the
+/// first, to the bit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Continuation {
+    /// The first phase of those that continue each other, whether the arm has it or leaves it out: so that arms
+    /// that divide a chain otherwise see the same rows in the same order.
+    pub chain: String,
+    /// The phase right before this one, which it continues; none where the arm leaves it out, and those that it
+    /// continues.
+    pub phase: Option<String>,
 }
 
 /// How long a phase lasts.

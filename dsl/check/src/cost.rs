@@ -273,9 +273,12 @@ impl ArmChecker<'_> {
             sum += count;
             for share in &instance.share {
                 // Of what is shared with one of these, only that one's is counted.
-                if of.iter().any(|other| other.name == share.instance)
-                    && let Some(part) = schema.cost.parts.get(&share.prefix)
-                {
+                if !of.iter().any(|other| other.name == share.instance) {
+                    continue;
+                }
+                if share.prefix.is_empty() {
+                    sum -= count;
+                } else if let Some(part) = schema.cost.parts.get(&share.prefix) {
                     sum -= formula(part, &names).unwrap_or(0.0);
                 }
             }

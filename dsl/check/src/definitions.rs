@@ -145,6 +145,7 @@ pub(crate) fn settings(body: &[BlockItem]) -> impl Iterator<Item = &Setting> {
 
 /// The settings of a phase.
 pub(crate) const PHASE_SETTINGS: &[&str] = &[
+    "continues",
     "data",
     "step",
     "steps",

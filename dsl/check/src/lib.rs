@@ -10,6 +10,7 @@
 
 pub mod catalogue;
 mod claims;
+mod continuation;
 mod cost;
 mod definitions;
 mod evaluate;

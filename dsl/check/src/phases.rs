@@ -1,5 +1,6 @@
 //! Phases, evaluations and metrics of one arm.
 
+use crate::continuation::written;
 use crate::definitions::{Defined, find, is_measure, settings};
 use crate::evaluate::{ArmChecker, Site};
 use crate::steps::LogFacts;
@@ -41,7 +42,7 @@ impl<'d> ArmChecker<'d> {
         }
         let mut phases = Vec::new();
         for (name, stage) in self.ordered_stages() {
-            if let Some(phase) = self.phase(&name, stage) {
+            if let Some(phase) = self.phase(&name, stage, &phases) {
                 phases.push(phase);
             }
         }
@@ -184,12 +185,11 @@ impl<'d> ArmChecker<'d> {
         let names: Vec<String> = open.iter().map(|(n, _)| n.clone()).collect();
         let mut done: Vec<(String, Defined<'d, Stage>)> = Vec::new();
         while !open.is_empty() {
-            let ready = open.iter().position(|(_, stage)| match &stage.item.after {
-                None => true,
-                Some(after) => {
-                    let full = format!("{}{}", stage.scope, after.text);
-                    !names.contains(&full) || done.iter().any(|(n, _)| *n == full)
-                }
+            let there = |full: &String| !names.contains(full) || done.iter().any(|(n, _)| n == full);
+            let ready = open.iter().position(|(name, stage)| {
+                let after = stage.item.after.as_ref().map(|after| format!("{}{}", stage.scope, after.text));
+                let continued = self.continued(name, *stage).map(|(full, _)| full);
+                after.iter().chain(&continued).all(there)
             });
             let Some(at) = ready else {
                 let (name, stage) = &open[0];
@@ -281,7 +281,7 @@ impl<'d> ArmChecker<'d> {
         Some((found, expression.span))
     }
 
-    fn phase(&mut self, name: &str, stage: Defined<'d, Stage>) -> Option<Phase> {
+    fn phase(&mut self, name: &str, stage: Defined<'d, Stage>, before: &[Phase]) -> Option<Phase> {
         let item = stage.item;
         if item.kind == StageKind::Rl {
             self.error(
@@ -307,11 +307,15 @@ impl<'d> ArmChecker<'d> {
                 self.error(diagnostic);
             }
         }
-        let body: HashMap<String, (&'d Expr, &'d str)> =
-            settings(&item.body).map(|s| (s.path.to_string(), (&s.value, stage.scope))).collect();
-        let base = |key: &str| body.get(key).copied();
+        let written_continues = self.in_force(&format!("{name}.continues"), written(stage, "continues"));
+        let chain = self.chain(name, stage);
+        // One that continues a phase that is not there: what it lacks is that phase's.
+        sound &= !chain.is_empty() || written_continues.is_none();
+        let said = self.said(name, stage, &chain);
+        let base = |key: &str| said.get(key).and_then(|(_, base)| *base);
+        let owner = |key: &str| said.get(key).map_or(name, |(owner, _)| owner);
         let mut missing: Vec<(&str, &str)> = Vec::new();
-        let length = match self.setting(name, "steps", base("steps")) {
+        let length = match self.setting(owner("steps"), "steps", base("steps")) {
             None => {
                 missing.push(("steps", "10k steps"));
                 Length::Steps(1)
@@ -331,13 +335,14 @@ impl<'d> ArmChecker<'d> {
         if matches!(length, Length::Steps(0)) || length == Length::Epochs(0.0) {
             return None;
         }
-        let data = self.instance_setting(name, "data", "data", base("data"));
-        let batch = self.number(name, "batch", &ParameterType::Count, base("batch"));
-        let optimizer = self.instance_setting(name, "optimizer", "optimizer", base("optimizer"));
-        let step = self.step_named(name, base("step"));
+        let data = self.instance_setting(owner("data"), "data", "data", base("data"));
+        let batch = self.number(owner("batch"), "batch", &ParameterType::Count, base("batch"));
+        let optimizer =
+            self.instance_setting(owner("optimizer"), "optimizer", "optimizer", base("optimizer"));
+        let step = self.step_named(owner("step"), base("step"));
         for (key, there, example) in [
             ("data", data.is_some(), "NAME_OF_DATA"),
-            ("batch", self.in_force(&format!("{name}.batch"), base("batch")).is_some(), "32 seq"),
+            ("batch", self.in_force(&format!("{}.batch", owner("batch")), base("batch")).is_some(), "32 seq"),
             ("optimizer", optimizer.is_some(), "optimization.adamw(learning_rate: 1e-4)"),
             ("step", step.is_some(), "NAME_OF_STEP"),
         ] {
@@ -361,12 +366,14 @@ impl<'d> ArmChecker<'d> {
             }
             return None;
         }
-        let accumulate =
-            self.number(name, "accumulate", &ParameterType::Count, base("accumulate")).unwrap_or(1.0);
+        let accumulate = self
+            .number(owner("accumulate"), "accumulate", &ParameterType::Count, base("accumulate"))
+            .unwrap_or(1.0);
         if batch == Some(0.0) || accumulate == 0.0 {
             let key = if batch == Some(0.0) { "batch" } else { "accumulate" };
-            let span =
-                self.in_force(&format!("{name}.{key}"), base(key)).map_or(item.name.span, |(e, _)| e.span);
+            let span = self
+                .in_force(&format!("{}.{key}", owner(key)), base(key))
+                .map_or(item.name.span, |(e, _)| e.span);
             self.error(
                 Diagnostic::error(
                     codes::OUT_OF_RANGE,
@@ -380,7 +387,7 @@ impl<'d> ArmChecker<'d> {
             && accumulate > size
         {
             let span = self
-                .in_force(&format!("{name}.accumulate"), base("accumulate"))
+                .in_force(&format!("{}.accumulate", owner("accumulate")), base("accumulate"))
                 .map_or(item.name.span, |(e, _)| e.span);
             self.error(
                 Diagnostic::error(
@@ -390,12 +397,16 @@ impl<'d> ArmChecker<'d> {
                 .primary(span, "more parts than examples"),
             );
         }
-        let schedule =
-            self.instance_setting(name, "schedule", "schedule", base("schedule")).transpose().ok().flatten();
-        let clip_norm = self.number(name, "clip_norm", &ParameterType::Real, base("clip_norm"));
-        let aggregate = self.instance_setting(name, "aggregate", "aggregator", base("aggregate"));
+        let schedule = self
+            .instance_setting(owner("schedule"), "schedule", "schedule", base("schedule"))
+            .transpose()
+            .ok()
+            .flatten();
+        let clip_norm = self.number(owner("clip_norm"), "clip_norm", &ParameterType::Real, base("clip_norm"));
+        let aggregate =
+            self.instance_setting(owner("aggregate"), "aggregate", "aggregator", base("aggregate"));
         let aggregate = aggregate.transpose().ok().flatten();
-        let sampling = match self.setting(name, "sampling", base("sampling")) {
+        let sampling = match self.setting(owner("sampling"), "sampling", base("sampling")) {
             None => Sampling::Shuffled,
             Some((expression, value)) => {
                 let choices = ParameterType::OneOf(["shuffled", "poisson"].map(str::to_owned).to_vec());
@@ -405,7 +416,7 @@ impl<'d> ArmChecker<'d> {
                 }
             }
         };
-        let precision = match self.setting(name, "precision", base("precision")) {
+        let precision = match self.setting(owner("precision"), "precision", base("precision")) {
             None => Precision::Float32,
             Some((expression, value)) => {
                 let choices = ["auto", "float32", "bfloat16", "float16"].map(str::to_owned).to_vec();
@@ -419,17 +430,18 @@ impl<'d> ArmChecker<'d> {
             }
         };
         let count = |this: &mut Self, key: &str| {
-            this.number(name, key, &ParameterType::Count, base(key)).map(|n| n as u64)
+            this.number(owner(key), key, &ParameterType::Count, base(key)).map(|n| n as u64)
         };
         let evaluate_every = count(self, "evaluate_every").filter(|n| *n > 0);
         let save_every = count(self, "save_every").filter(|n| *n > 0);
         let keep = count(self, "keep").unwrap_or(1);
         let patience = count(self, "patience");
         let log_every = count(self, "log_every").unwrap_or(10).max(1);
-        let train = self.trained(name, base("train"));
+        let train = self.trained(owner("train"), base("train"));
         let best = self
             .in_force(&format!("{name}.best"), base("best"))
             .and_then(|(e, _)| Some(e.as_path()?.to_string()));
+        let continues = self.continuation(name, &chain, before);
         let (data, batch, optimizer) = (data?.ok()?, batch?, optimizer?.ok()?);
         let (step, _) = step?;
         let built = self.step(name, step?, &data, Some(batch), true)?;
@@ -443,6 +455,7 @@ impl<'d> ArmChecker<'d> {
         self.add_cost(name, &built, updates, batch, accumulate, &train, &optimizer);
         Some(Phase {
             name: name.to_owned(),
+            continues,
             data,
             step: built.graph,
             length,

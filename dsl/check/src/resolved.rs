@@ -5,7 +5,7 @@ use crate::value::json_text;
 use serde_json::Value as Json;
 use std::fmt::Write;
 use zoo_schema::experiment::{
-    Experiment, Instance, Length, Operation, Operator, Sampling, StepGraph, ValueRef, Weight,
+    Experiment, Instance, Length, Operation, Operator, Sampling, Share, StepGraph, ValueRef, Weight,
 };
 use zoo_schema::{ParameterType, kinds};
 
@@ -49,6 +49,10 @@ pub(crate) fn text(experiment: &Experiment, catalogue: &Catalogue) -> String {
                 "phase {} {{\n  data = {}\n  step = {}",
                 phase.name, phase.data, phase.step.name
             );
+            if let Some(continues) = &phase.continues {
+                let _ =
+                    writeln!(text, "  continues = {}", continues.phase.as_ref().unwrap_or(&continues.chain));
+            }
             let _ = match phase.length {
                 Length::Steps(steps) => writeln!(text, "  steps = {steps} steps"),
                 Length::Epochs(epochs) => writeln!(text, "  steps = {epochs} epochs"),
@@ -113,8 +117,11 @@ fn call(instance: &Instance, catalogue: &Catalogue, inputs: &[String]) -> String
         arguments.push(format!("{name}: {value}"));
     }
     if !instance.share.is_empty() {
-        let shares: Vec<String> =
-            instance.share.iter().map(|s| format!("{}.{}", s.instance, s.prefix)).collect();
+        let part = |share: &Share| match share.prefix.as_str() {
+            "" => share.instance.clone(),
+            prefix => format!("{}.{prefix}", share.instance),
+        };
+        let shares: Vec<String> = instance.share.iter().map(part).collect();
         arguments.push(format!("share: [{}]", shares.join(", ")));
     }
     if let Some(weights) = &instance.weights {

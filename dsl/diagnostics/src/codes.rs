@@ -468,6 +468,12 @@ codes! {
         "",
         "";
 
+    CANNOT_CONTINUE = "Z0315",
+        "a phase cannot go on where another ended",
+        "A phase that `continues` another has its optimizer with all states, goes on in its schedule and in its order of the data, and has every setting of it that it does not have itself, but for `steps`, `best` and `patience`. It needs to be the phase right after the other, and the other must end with the parameters that it came to.",
+        "phase second after first {\n  continues = first\n  optimizer = optimization.adamw(learning_rate: 1e-4)\n}",
+        "phase second after first {\n  continues = first\n}";
+
     DTYPES_DIFFER = "Z0401",
         "an input of another element type",
         "Ports take `float`, `int` or `bool` tensors, strings, or numbers, and nothing is converted.",

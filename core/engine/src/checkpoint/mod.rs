@@ -7,7 +7,7 @@
 //! | `…/MODEL/model.safetensors`, `config.json` | a model, under the names of its component; as transformers loads it, where the component says how |
 //! | `…/MODEL/tokenizer.json` | at the end of a phase, where the arm has one tokenizer |
 //! | `…/training-state/position.json` | how far the arm had come |
-//! | `…/training-state/optimizer.safetensors` | states of the optimizer; not at the end of a phase |
+//! | `…/training-state/optimizer.safetensors` | states of the optimizer; at the end of a phase, where another continues it |
 //! | `…/training-state/INSTANCE.state` | state of a component |
 //!
 //! A folder is written under another name, synced, and renamed; then the list is replaced. Whatever
@@ -100,7 +100,7 @@ pub(crate) struct Save<'a> {
     pub(crate) phase: &'a str,
     pub(crate) step: u64,
     pub(crate) position: &'a Position,
-    /// Empty at the end of a phase.
+    /// Empty at the end of a phase that no other continues.
     pub(crate) optimizer: &'a [(String, Tensor)],
     /// How many are kept of the phase.
     pub(crate) keep: u64,
@@ -401,7 +401,8 @@ pub(crate) fn read_models(folder: &Path, world: &World, instances: &Instances) -
     Ok(())
 }
 
-/// The optimizer's states in a checkpoint; none at the end of a phase, or where it has none.
+/// The optimizer's states in a checkpoint; none at the end of a phase that no other continues, or where it has
+/// none.
 pub(crate) fn read_optimizer(folder: &Path) -> Result<Vec<(String, Tensor)>> {
     let path = folder.join(STATE).join("optimizer.safetensors");
     if path.exists() { read_tensors(&path) } else { Ok(Vec::new()) }

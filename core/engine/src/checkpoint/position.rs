@@ -17,6 +17,9 @@ pub(crate) struct Position {
     pub(crate) last_step: u64,
     /// The phase in progress.
     pub(crate) phase: Option<InPhase>,
+    /// Between phases: the scale of a float16 loss, where the next one continues the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) scaler: Option<Scaler>,
     /// The last results of evaluations.
     pub(crate) evaluated: Vec<Evaluated>,
     /// Seconds so far, over all the times it was resumed.

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value as Json, json};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use zoo_engine::{ArmJob, ArmOutcome, PlannedMemory, Result, StopFlag, run_arm};
+use zoo_engine::{ArmJob, ArmOutcome, PhaseCache, PlannedMemory, Result, StopFlag, run_arm};
 use zoo_host::{LocalEnvironment, PluginPath, Registry};
 use zoo_record::{Collect, Event, RunDir, Sink, StepLogged};
 use zoo_schema::experiment::{
@@ -99,6 +99,7 @@ pub fn instance(name: &str, component: &str, parameters: Json) -> Instance {
 pub fn phase(name: &str, step: StepGraph, steps: u64, batch: u64) -> Phase {
     Phase {
         name: name.to_owned(),
+        continues: None,
         data: "rows".to_owned(),
         step,
         length: Length::Steps(steps),
@@ -245,7 +246,16 @@ impl Run {
 
     /// With predictions of memory.
     pub fn run_planned(&self, sink: &mut dyn Sink, planned: Vec<PlannedMemory>) -> Result<ArmOutcome> {
-        self.run_all(&self.dir(), sink, &StopFlag::new(), false, planned)
+        self.run_all(&self.dir(), sink, (&StopFlag::new(), false), planned, None)
+    }
+
+    /// With phases that other arms have in common, in a cache folder.
+    pub fn go_with(&self, cache: &Path) -> (Result<ArmOutcome>, Vec<Event>) {
+        let mut collect = Collect::default();
+        let phases = PhaseCache::new(cache);
+        let stop = StopFlag::new();
+        let outcome = self.run_all(&self.dir(), &mut collect, (&stop, false), Vec::new(), Some(&phases));
+        (outcome, collect.events)
     }
 
     /// In another run directory.
@@ -256,16 +266,16 @@ impl Run {
         stop: &StopFlag,
         resume: bool,
     ) -> Result<ArmOutcome> {
-        self.run_all(run_dir, sink, stop, resume, Vec::new())
+        self.run_all(run_dir, sink, (stop, resume), Vec::new(), None)
     }
 
     fn run_all(
         &self,
         run_dir: &RunDir,
         sink: &mut dyn Sink,
-        stop: &StopFlag,
-        resume: bool,
+        (stop, resume): (&StopFlag, bool),
         planned: Vec<PlannedMemory>,
+        phases: Option<&PhaseCache>,
     ) -> Result<ArmOutcome> {
         // libtorch has one random stream for the whole process: arms run one after the other.
         static ONE: Mutex<()> = Mutex::new(());
@@ -285,7 +295,7 @@ impl Run {
             resume,
             planned,
             paranoid: false,
-            phases: None,
+            phases,
             timings: None,
         })
     }

@@ -106,6 +106,7 @@ impl Sample {
                 examples: self.steps as f64 * 24.0,
                 parts: Vec::new(),
             },
+            seed_offset: 0,
         };
         let (first, second) = (text(self.arms[0]), text(self.arms[self.arms.len().min(2) - 1]));
         let difference = Quantity::Arithmetic {
@@ -172,6 +173,7 @@ impl Sample {
                 path: "libzoo_transformer.so".into(),
                 hash: "768be590376edfaee85348a40d634c9d65776ec3f35bfcc25c4dfadad9e8be25".into(),
             }],
+            control: None,
         }
     }
 
