@@ -191,3 +191,39 @@ fn tokens_count_alike_whatever_their_sequence() {
         close(value(&mlm().loss(&logits, &labels).unwrap()) / 4.0, expected, 1e-6);
     }
 }
+
+/// Zhuang et al., MEAP: every place counts, whether what is read there is hidden or not.
+#[test]
+fn next_tokens_count_at_every_place() {
+    let objective = MaskedCrossEntropy { label_smoothing: 0.0 };
+    let rows = [[2.0_f32, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0; 4]];
+    let (logits, labels) = (Tensor::from_slice2(&rows), Tensor::from_slice(&[0_i64, 1, 3]));
+    for (row, expected) in [0.340_753, 0.743_668, 1.386_294].into_iter().enumerate() {
+        let one = |tensor: &Tensor| tensor.narrow(0, row as i64, 1);
+        let loss = objective.loss(&one(&logits), &one(&labels)).unwrap();
+        assert!((loss.double_value(&[]) - expected).abs() < 1e-6);
+    }
+    let mean = objective.loss(&logits, &labels).unwrap().double_value(&[]) / 3.0;
+    assert!((mean - 0.823_572).abs() < 1e-6, "{mean}");
+}
+
+/// A token that is never a target, as the mask token is, is only pushed down: its gradient is its probability.
+#[test]
+fn what_is_never_a_target_is_pushed_down() {
+    let objective = MaskedCrossEntropy { label_smoothing: 0.0 };
+    let logits = Tensor::randn([6, 5], (Kind::Float, Device::Cpu)).set_requires_grad(true);
+    let labels = Tensor::from_slice(&[0_i64, 1, 3, 0, 1, 3]);
+    objective.loss(&logits, &labels).unwrap().backward();
+    let never = logits.grad().select(1, 2);
+    assert!(never.allclose(&logits.detach().softmax(-1, Kind::Float).select(1, 2), 1e-5, 1e-7, false));
+    assert!(never.min().double_value(&[]) >= 0.0);
+}
+
+/// Uniform scores cost the logarithm of the vocabulary: ln 128,256 = 11.761784.
+#[test]
+fn uniform_scores_over_a_large_vocabulary() {
+    let objective = MaskedCrossEntropy { label_smoothing: 0.0 };
+    let logits = Tensor::zeros([2, 128_256], (Kind::Float, Device::Cpu));
+    let loss = objective.loss(&logits, &Tensor::from_slice(&[5_i64, 70_000])).unwrap();
+    assert!((loss.double_value(&[]) / 2.0 - 11.761_784).abs() < 1e-5);
+}

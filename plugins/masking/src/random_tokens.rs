@@ -9,7 +9,8 @@ use zoo_plugin::prelude::*;
 /// `maximum`; special tokens and padding never are. Of the selected tokens a share becomes the mask
 /// token, a share a random token, and the rest stays. With replacement a token may be selected twice: it
 /// then stands twice among the targets, and is hidden if one of the two selections says so, as in
-/// ELECTRA's code. What a row gets depends on the run's seed and the row alone.
+/// ELECTRA's code. With `independent` every ordinary token is selected by itself with probability `rate`, and
+/// how many that are varies from row to row. What a row gets depends on the run's seed and the row alone.
 ///
 /// # Paper
 /// Devlin, Chang, Lee, Toutanova: BERT, NAACL 2019, section 3.1; Clark et al.: ELECTRA, ICLR 2020,
@@ -53,6 +54,9 @@ pub struct RandomTokens {
     /// Whether a token may be selected twice.
     #[param(default = false)]
     pub with_replacement: bool,
+    /// Whether each token is selected by itself with probability `rate`, in place of a fixed number in a row.
+    #[param(default = false)]
+    pub independent: bool,
     /// Most tokens selected in a row; `(rate + 0.5%) * T`, rounded down, when not given.
     pub maximum: Option<usize>,
     /// The mask token, where it is not [MASK] or <mask>.
@@ -97,14 +101,19 @@ impl RandomTokens {
         if candidates.is_empty() {
             return;
         }
-        let total = tokens.iter().filter(|real| **real).count();
-        let mut number = count(rate, total, ids.len(), self.maximum);
-        if !self.with_replacement {
-            number = number.min(candidates.len());
-        }
+        let number = if self.independent {
+            candidates.retain(|_| random.random::<f64>() < rate);
+            candidates.len()
+        } else {
+            let total = tokens.iter().filter(|real| **real).count();
+            let number = count(rate, total, ids.len(), self.maximum);
+            if self.with_replacement { number } else { number.min(candidates.len()) }
+        };
         let mut changed = vec![false; ids.len()];
         for i in 0..number {
-            let t = if self.with_replacement {
+            let t = if self.independent {
+                candidates[i]
+            } else if self.with_replacement {
                 candidates[random.random_range(0..candidates.len())]
             } else {
                 let other = random.random_range(i..candidates.len());
@@ -140,6 +149,12 @@ impl Component for RandomTokens {
             return Err(Error::new(text)
                 .at("random_share")
                 .help("`mask_share` and `random_share` together are at most 100%"));
+        }
+        if self.independent && (self.with_replacement || self.maximum.is_some()) {
+            let other = if self.with_replacement { "with_replacement" } else { "maximum" };
+            return Err(Error::new(format!("`independent` selection knows no `{other}`"))
+                .at(other)
+                .help("leave one of the two out"));
         }
         Vocabulary::new(&cx.export(self.tokenizer)?, self.mask_token.as_deref())
     }

@@ -15,6 +15,7 @@ fn masker(with_replacement: bool) -> RandomTokens {
         mask_share: 0.85,
         random_share: 0.0,
         with_replacement,
+        independent: false,
         maximum: None,
         mask_token: None,
     }
@@ -115,4 +116,27 @@ fn shares_are_kept() {
 #[test]
 fn a_row_without_candidates_has_no_targets() {
     assert_eq!(run(&masker(true), &[2, 3, 0], &[true, true, false], 1).positions, [0_i64; 0]);
+}
+
+/// Gisserot-Boukhlef et al.: of 2,048 tokens without special ones 40% are expected, 819.2; at 100% all of them.
+#[test]
+fn independent_selections_vary_around_the_rate() {
+    let masker = RandomTokens { independent: true, mask_share: 1.0, ..masker(false) };
+    let row = |rate: f64, ids: &[i64], seed: u64| {
+        let mut out = Masked::default();
+        let random = &mut ChaCha8Rng::seed_from_u64(seed);
+        masker.row(rate, &vocabulary(), (ids, &vec![true; ids.len()]), random, &mut out);
+        assert!(out.positions.iter().all(|p| out.ids[*p as usize] == 4 && out.selected[*p as usize]));
+        assert!(out.positions.is_sorted_by(|a, b| a < b), "no token twice");
+        out.positions.len()
+    };
+    let ids: Vec<i64> = (0..2048).map(|t| 10 + t % 500).collect();
+    let counts: Vec<f64> = (0..400).map(|seed| row(0.4, &ids, seed) as f64).collect();
+    let mean = counts.iter().sum::<f64>() / 400.0;
+    let variance = counts.iter().map(|count| (count - mean).powi(2)).sum::<f64>() / 399.0;
+    // Binomial: variance 2048 · 0.4 · 0.6 = 491.52, six standard deviations of mean and variance.
+    assert!((mean - 819.2).abs() < 6.0 * (491.52_f64 / 400.0).sqrt(), "{mean}");
+    assert!((variance / 491.52 - 1.0).abs() < 6.0 * (2.0_f64 / 399.0).sqrt(), "{variance}");
+    // [CLS] … [SEP]: every other token, and no special one.
+    assert_eq!(row(1.0, &[2, 10, 11, 12, 3], 1), 3);
 }

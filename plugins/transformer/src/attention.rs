@@ -61,6 +61,23 @@ impl AttentionMask {
     }
 }
 
+impl AttentionMask {
+    /// What each token pays to every other, [B, heads, T, T], from queries and keys [B, heads, T, size].
+    fn probabilities(&self, query: &Tensor, key: &Tensor) -> Result<Tensor> {
+        let (_, _, length, size) = query.size4()?;
+        let scores = query.f_matmul(&key.f_transpose(2, 3)?)?.f_to_kind(Kind::Float)?;
+        let mut scores = scores.f_div_scalar((size as f64).sqrt())?;
+        if let Some(visible) = &self.visible {
+            scores = scores.f_masked_fill(&visible.f_logical_not()?, f64::NEG_INFINITY)?;
+        }
+        if self.causal {
+            let later = Tensor::f_ones([length, length], (Kind::Bool, scores.device()))?.f_triu(1)?;
+            scores = scores.f_masked_fill(&later, f64::NEG_INFINITY)?;
+        }
+        Ok(scores.f_softmax(-1, Kind::Float)?)
+    }
+}
+
 /// Drops whole heads of single examples and scales the others up by `heads / alive`; where all of an
 /// example's heads would be dropped, none is. `context`: [B, heads, T, size]; `alive`: [B, heads, 1], or
 /// [B, heads, T] where a row has several examples, 1 or 0.
@@ -124,8 +141,15 @@ impl SelfAttention {
         Ok(Self { shape, query: linear("query")?, key: linear("key")?, value: linear("value")?, site })
     }
 
-    /// x [B, T, hidden] to the heads' contexts, [B, T, hidden], before the output projection.
-    pub(crate) fn forward(&self, x: &Tensor, sight: Sight<'_>, cx: &Call<'_>) -> Result<Tensor> {
+    /// x [B, T, hidden] to the heads' contexts, [B, T, hidden], before the output projection. The heads' attention
+    /// without dropout, [B, heads, T, T], goes into `probabilities`, where they are asked for, of rows alone.
+    pub(crate) fn forward(
+        &self,
+        x: &Tensor,
+        sight: Sight<'_>,
+        probabilities: Option<&mut Vec<Tensor>>,
+        cx: &Call<'_>,
+    ) -> Result<Tensor> {
         let project = |linear: &Linear, part: &str| -> Result<Tensor> {
             cx.site(&format!("{}.{part}", self.site), x, linear.forward(x)?)
         };
@@ -134,6 +158,11 @@ impl SelfAttention {
         match sight {
             Sight::Rows(mask) => {
                 let (batch, length, _) = x.size3()?;
+                if let Some(probabilities) = probabilities {
+                    let [query, key, _] = &projected;
+                    let by_heads = |y: &Tensor| self.by_heads(y, (batch, length));
+                    probabilities.push(mask.probabilities(&by_heads(query)?, &by_heads(key)?)?);
+                }
                 self.attend(&projected, (batch, length), mask, cx)
             }
             Sight::Texts { layout, causal } => {
@@ -155,6 +184,12 @@ impl SelfAttention {
         }
     }
 
+    /// [B, T, hidden] to [B, heads, T, hidden / heads].
+    fn by_heads(&self, y: &Tensor, (batch, length): (i64, i64)) -> Result<Tensor> {
+        let AttentionShape { hidden, heads, .. } = self.shape;
+        Ok(y.f_view([batch, length, heads, hidden / heads])?.f_transpose(1, 2)?)
+    }
+
     /// Query, key and value of B texts of T tokens to the heads' contexts, [B, T, hidden].
     fn attend(
         &self,
@@ -163,8 +198,8 @@ impl SelfAttention {
         mask: &AttentionMask,
         cx: &Call<'_>,
     ) -> Result<Tensor> {
-        let AttentionShape { hidden, heads, dropout, head_dropout } = self.shape;
-        let by_heads = |y: &Tensor| y.f_view([batch, length, heads, hidden / heads])?.f_transpose(1, 2);
+        let AttentionShape { hidden, dropout, head_dropout, .. } = self.shape;
+        let by_heads = |y: &Tensor| self.by_heads(y, (batch, length));
         let [query, key, value] = projected;
         let rate = if cx.training() { dropout } else { 0.0 };
         let context = Tensor::f_scaled_dot_product_attention(
@@ -229,6 +264,24 @@ mod tests {
         let padded = AttentionMask::new(Some(&padding), None).unwrap();
         assert_eq!(shares(&padded), vec![vec![third, third, third, 0.0]; 4]);
         assert_eq!(shares(&padded.causal(4).unwrap())[..3], causal[..3]);
+    }
+
+    /// Equal scores over 20 keys give 0.05 each; where 3 are hidden, the others have 1 / 17.
+    #[test]
+    fn probabilities_are_those_of_the_mask() {
+        let zeros = Tensor::zeros([1, 2, 20, 4], (Kind::Float, Device::Cpu));
+        let row = |mask: &AttentionMask, i: i64| -> Vec<f64> {
+            let all = mask.probabilities(&zeros, &zeros).unwrap();
+            Vec::try_from(all.select(1, 1).select(1, i).reshape([-1]).to_kind(Kind::Double)).unwrap()
+        };
+        let near = |a: f64, b: f64| (a - b).abs() < 1e-7;
+        let full = AttentionMask::new(None, None).unwrap();
+        assert!(row(&full, 3).iter().all(|p| near(*p, 0.05)));
+        let causal = row(&full.causal(20).unwrap(), 3);
+        assert!(causal[..4].iter().all(|p| near(*p, 0.25)) && causal[4..].iter().all(|p| *p == 0.0));
+        let three = Tensor::from_slice(&[[1_i64; 17].as_slice(), &[0; 3]].concat()).unsqueeze(0);
+        let hidden = row(&AttentionMask::new(Some(&three), None).unwrap(), 19);
+        assert!(hidden[..17].iter().all(|p| near(*p, 1.0 / 17.0)) && hidden[17..].iter().all(|p| *p == 0.0));
     }
 
     #[test]

@@ -324,8 +324,14 @@ impl Layer {
         })
     }
 
-    fn forward(&self, x: &Tensor, sight: Sight<'_>, cx: &Call<'_>) -> Result<Tensor> {
-        let context = self.attention.forward(x, sight, cx)?;
+    fn forward(
+        &self,
+        x: &Tensor,
+        sight: Sight<'_>,
+        probabilities: Option<&mut Vec<Tensor>>,
+        cx: &Call<'_>,
+    ) -> Result<Tensor> {
+        let context = self.attention.forward(x, sight, probabilities, cx)?;
         let y = self.attention_output.forward(&context)?;
         let y = cx.site(&format!("{}.attention.output", self.site), &context, y)?;
         let x = self.attention_norm.forward(&dropout(y, self.dropout, cx)?.f_add(x)?)?;
@@ -393,11 +399,21 @@ impl Encoder {
         let states = match &layout {
             Some(layout) => {
                 let states = self.embeddings.laid_out(&x, layout, cx)?;
-                self.layers(states, |causal| Sight::Texts { layout, causal }, cx)?
+                self.layers(states, |causal| Sight::Texts { layout, causal }, None, cx)?
             }
-            None => self.in_rows(&x, cx)?,
+            None => self.in_rows(&x, None, cx)?,
         };
         Ok(States { states, layout })
+    }
+
+    /// The same in rows; every layer's attention, [B, heads, T, T], goes into `probabilities`.
+    pub(crate) fn forward_seen(
+        &self,
+        x: Tokens<'_>,
+        probabilities: &mut Vec<Tensor>,
+        cx: &Call<'_>,
+    ) -> Result<States> {
+        Ok(States { states: self.in_rows(&x, Some(probabilities), cx)?, layout: None })
     }
 
     /// The layers over embeddings; `sight` says what tokens of layers, causal or not, see.
@@ -405,6 +421,7 @@ impl Encoder {
         &self,
         embeddings: Tensor,
         sight: impl Fn(bool) -> Sight<'s>,
+        mut probabilities: Option<&mut Vec<Tensor>>,
         cx: &Call<'_>,
     ) -> Result<Tensor> {
         let mut x = match &self.projection {
@@ -412,19 +429,24 @@ impl Encoder {
             None => embeddings,
         };
         for (layer, causal) in self.layers.iter().zip(&self.causal) {
-            x = layer.forward(&x, sight(*causal), cx)?;
+            x = layer.forward(&x, sight(*causal), probabilities.as_deref_mut(), cx)?;
         }
         Ok(x)
     }
 
     /// Token ids [B, T] to hidden states [B, T, hidden], padding included.
-    fn in_rows(&self, x: &Tokens<'_>, cx: &Call<'_>) -> Result<Tensor> {
+    fn in_rows(
+        &self,
+        x: &Tokens<'_>,
+        probabilities: Option<&mut Vec<Tensor>>,
+        cx: &Call<'_>,
+    ) -> Result<Tensor> {
         let documents = x.document_ids.map(Documents::new).transpose()?;
         let mask = AttentionMask::new(x.attention_mask, documents.as_ref())?;
         let causal = if self.causal.contains(&true) { Some(mask.causal(x.ids.size2()?.1)?) } else { None };
         let embeddings = self.embeddings.forward(x.ids, x.segment_ids, documents.as_ref(), cx)?;
         let sight = |is_causal: bool| Sight::Rows(causal.as_ref().filter(|_| is_causal).unwrap_or(&mask));
-        self.layers(embeddings, sight, cx)
+        self.layers(embeddings, sight, probabilities, cx)
     }
 
     /// The word embeddings [vocabulary, embedding], for tied heads.

@@ -37,6 +37,7 @@ encoder_component! {
         outputs(
             hidden: "float[B, T, hidden]"? = "states of the last layer",
             logits: "float[M, vocabulary]"? = "scores of every token id at the positions",
+            attentions: "float[B, heads, T, T]"* = "what each token (third axis) pays to every other, without dropout, layer by layer",
         ),
         sites(
             "layers.{layers}.attention.query": "hidden" => "hidden",
@@ -79,13 +80,18 @@ impl Component for MaskedLanguageModel {
         x: MaskedLanguageModelInputs<'_>,
         cx: &mut Call<'_>,
     ) -> Result<MaskedLanguageModelOutputs> {
-        let states = encoder.forward(tokens!(x), cx)?;
+        let mut attentions = Vec::new();
+        let states = if cx.wants("attentions") {
+            encoder.forward_seen(tokens!(x), &mut attentions, cx)?
+        } else {
+            encoder.forward(tokens!(x), cx)?
+        };
         let logits = if cx.wants("logits") {
             Some(head.forward(&states, x.positions, encoder.words())?)
         } else {
             None
         };
         let hidden = if cx.wants("hidden") { Some(states.rows()?) } else { None };
-        Ok(MaskedLanguageModelOutputs { hidden, logits })
+        Ok(MaskedLanguageModelOutputs { hidden, logits, attentions })
     }
 }
