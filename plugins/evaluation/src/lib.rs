@@ -4,6 +4,7 @@
 #![allow(rustdoc::broken_intra_doc_links, rustdoc::invalid_html_tags)]
 
 mod accuracy;
+mod attention;
 mod auc;
 mod classes;
 mod correlation;
@@ -13,6 +14,7 @@ mod probe;
 mod shares;
 
 pub use accuracy::{Accuracy, Agreement};
+pub use attention::{AttentionTo, Paid, paid};
 pub use auc::{Auc, Ranked};
 pub use classes::{Classification, Confusion};
 pub use correlation::{Pearson, Scores, Spearman};

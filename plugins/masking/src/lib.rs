@@ -4,6 +4,7 @@
 #![allow(rustdoc::broken_intra_doc_links, rustdoc::invalid_html_tags)]
 
 mod char_span;
+pub mod input_tokens;
 pub mod random_tokens;
 mod span;
 mod uniform;
@@ -11,6 +12,7 @@ mod uniform_rate;
 mod vocabulary;
 
 pub use char_span::CharacterSpan;
+pub use input_tokens::InputTokens;
 pub use random_tokens::RandomTokens;
 pub use span::WordSpan;
 pub use uniform::UniformSample;

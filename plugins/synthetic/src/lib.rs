@@ -8,6 +8,7 @@ mod debate;
 mod facts;
 mod language;
 mod marked_names;
+mod recall;
 mod register_language;
 mod register_pairs;
 
@@ -15,6 +16,7 @@ pub use debate::{Debate, remark};
 pub use facts::{Facts, MaskedFacts, Names, Question, TwoHopQuestions};
 pub use language::{Language, Sentence};
 pub use marked_names::MarkedNames;
+pub use recall::Recall;
 pub use register_language::RegisterLanguage;
 pub use register_pairs::RegisterPairs;
 

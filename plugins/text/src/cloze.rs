@@ -141,7 +141,7 @@ impl Component for MaskPlaces {
     fn build(&self, cx: &mut Build<'_>) -> Result<i64> {
         let tokenizer = Tokenizer::of(cx, self.tokenizer)?;
         tokenizer
-            .mask()
+            .mask(None)
             .map(i64::from)
             .ok_or_else(|| Error::new("the tokenizer has no [MASK] or <mask> token").at("tokenizer"))
     }
@@ -319,6 +319,10 @@ impl Component for Verbalizer {
                 state.distinct
             );
             return Err(Error::new(text).at("in.logits").help("give the head that many scores"));
+        }
+        if state.columns.iter().flatten().any(|column| *column >= width) {
+            let text = format!("scores of {width} tokens came, and the words of the classes have larger ids");
+            return Err(Error::new(text).at("in.logits").help("model and tokenizer must belong together"));
         }
         let scores = class_scores(x.logits, &state.columns)?;
         let predicted = if cx.wants("predicted") { Some(scores.f_argmax(-1, false)?) } else { None };

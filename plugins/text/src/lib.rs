@@ -2,6 +2,7 @@
 //!
 //! * Sources: [`Files`], [`Lines`], [`JsonLines`], [`SeparatedValues`], [`Parquet`]. Nothing is held in
 //!   memory: where rows lie is found once and kept, and they are read by index.
+//!   [`Truecasing`] takes the capitals out of texts.
 //! * Tokenizers: [`WordPieceTokenizer`], [`BytePairTokenizer`] and [`UnigramTokenizer`], trained on a source;
 //!   [`WordTokenizer`], the words of a source; [`PretrainedTokenizer`]. [`Decode`] goes back to texts.
 //! * Rows of tokens: [`Packed`], [`TwoSegments`], [`Tokenized`], made once for a source and a tokenizer.
@@ -17,6 +18,7 @@ mod few;
 mod file;
 mod files;
 mod index;
+mod instructions;
 mod lines;
 mod packed;
 mod parquet;
@@ -27,6 +29,7 @@ mod tagged;
 mod tokenizer;
 mod trained;
 mod training;
+mod truecasing;
 mod unigram;
 mod word_level;
 
@@ -38,12 +41,14 @@ pub use decode::Decode;
 pub use few::{ClassPairs, Draw, FewPerClass};
 pub use files::{FileRows, Files};
 pub use index::Rows;
+pub use instructions::{InstructionRows, Instructions, Row};
 pub use lines::{JsonLines, Lines};
 pub use packed::{Packed, Tokenized, TwoSegments};
 pub use rows::PackedRows;
 pub use tagged::{Columns, Tagged, piece_labels};
 pub use tokenizer::Tokenizer;
 pub use trained::{BytePairTokenizer, PretrainedTokenizer, UnigramTokenizer, WordPieceTokenizer};
+pub use truecasing::{Truecasing, lowered};
 pub use word_level::WordTokenizer;
 
 zoo_plugin::export_plugin!(zoo_text);

@@ -45,9 +45,12 @@ impl Tokenizer {
         self.json.clone()
     }
 
-    /// The mask token's id.
-    pub(crate) fn mask(&self) -> Option<u32> {
-        ["[MASK]", "<mask>"].iter().find_map(|name| self.inner.token_to_id(name))
+    /// The mask token's id: of the name that is given, or [MASK] or <mask>.
+    pub(crate) fn mask(&self, name: Option<&str>) -> Option<u32> {
+        match name {
+            Some(name) => self.inner.token_to_id(name),
+            None => ["[MASK]", "<mask>"].iter().find_map(|name| self.inner.token_to_id(name)),
+        }
     }
 
     /// The id of what the vocabulary does not hold.
