@@ -17,7 +17,8 @@ fn world() -> World {
 
 fn model(world: &World, name: &str, layers: usize, attention: &str, share: &[&str]) -> InstanceId {
     let parameters = json!({
-        "vocabulary": 30, "layers": layers, "hidden": 16, "heads": 2, "maximum_length": 8,
+        "vocabulary": 30, "layers": layers, "hidden": 16, "heads": 2, "feed_forward": 32, "embedding": 16,
+        "maximum_length": 8, "initial_deviation": 0.2,
         "dropout": 0.0, "attention_dropout": 0.0, "attention": [attention],
     });
     let Json::Object(parameters) = parameters else { panic!() };
