@@ -79,7 +79,7 @@ fn the_last_token_of_one_layer_is_the_same() {
     let ids = [3, 9, 12, 4, 7, 5];
     let gap = (states(&world, full, &ids) - states(&world, causal, &ids)).abs().amax(-1_i64, false);
     let gaps: Vec<f64> = Vec::try_from(gap.to_kind(Kind::Double)).unwrap();
-    assert!(gaps[5] < 1e-6 && gaps[..5].iter().all(|gap| *gap > 1e-4), "{gaps:?}");
+    assert!(gaps[5] < 1e-5 && gaps[..5].iter().all(|gap| *gap > 1e-4), "{gaps:?}");
 }
 
 /// Zhuang et al., MEAP: the embedding of a token that occurs at hidden places alone gets no gradient from what is
