@@ -97,7 +97,8 @@ fn a_control_puts_an_arm_against_itself() {
     assert_eq!(control["arms"][0]["name"], "fast");
     assert_eq!(control["arms"][1]["name"], "fast_again");
     // The arm is what it is without a control, to the bit; its copy has the same seeds' numbers, and other draws.
-    assert_eq!(zoo(&["run", "line.mlm", "--out", "plain", "--seeds", "4"]).code, 0);
+    let answer = zoo(&["run", "line.mlm", "--out", "plain", "--seeds", "4"]);
+    assert!([0, 3, 4].contains(&answer.code), "{answer:#?}");
     let plain = result("plain");
     assert_eq!(plain["arms"][1]["name"], "fast");
     for seed in 0..4 {
@@ -113,7 +114,9 @@ fn a_control_puts_an_arm_against_itself() {
     assert!(more.code == 0 && more.out.contains("as it should"), "{more:#?}");
 
     // Where nothing has a control, nothing is run.
-    let text = text.replace("distance(fast) < distance(slow)", "distance(fast) < 1000");
+    let text = text
+        .replace("distance(fast) < distance(slow)", "distance(fast) < 1000")
+        .replace("  holding cost.steps within 0%\n", "");
     place.write("alone.mlm", &text);
     let answer = zoo(&["run", "alone.mlm", "--control"]);
     assert!(

@@ -58,15 +58,16 @@ fn replaced(claim: &Claim, experiment: &Experiment, made: &mut Vec<Arm>) -> Resu
         return Err("its first arm lacks a metric that is asked of another");
     }
     // What is asked of arms that do not differ: it must not depend on how good they are.
-    let values = |shift: f64| {
+    // Powers: neither differences nor quotients of different metrics stay what they are.
+    let values = |base: f64| {
         let mut results = Results::new();
-        for (number, metric) in (1_u32..).zip(&metrics) {
-            let value = shift + 0.37 / f64::from(number);
+        for (number, metric) in (1_i32..).zip(&metrics) {
+            let value = base.powi(number);
             named.iter().for_each(|arm| results.insert(arm, metric, 0, value));
         }
         form.paired(&results, &[0]).ok().and_then(|values| values.first().copied())
     };
-    let (Some(one), Some(two)) = (values(0.11), values(1.93)) else {
+    let (Some(one), Some(two)) = (values(0.61), values(1.7)) else {
         return Err("its sides measure different things");
     };
     if (one - two).abs() > 1e-9 {
