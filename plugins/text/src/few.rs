@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn pairs_are_half_alike_and_never_of_a_text_with_itself() {
         let component =
-            ClassPairs { source: Handle::default(), rounds: 20, column: String::new(), label: String::new() };
+            ClassPairs { source: Handle(1), rounds: 20, column: String::new(), label: String::new() };
         let labels = [0, 1, 1, 2, 0, 1, 2, -1];
         let pairs = component.pairs(&labels, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
         // Seven labelled texts, twenty rounds, two pairs each.

@@ -399,6 +399,7 @@ mod tests {
     fn wordpiece(lowercase: bool) -> WordPieceTokenizer {
         WordPieceTokenizer {
             corpus: Handle(1),
+            special_tokens: Vec::new(),
             vocabulary: 60,
             column: "text".to_owned(),
             lowercase,
@@ -461,6 +462,7 @@ mod tests {
     fn byte_pairs_give_ids_to_any_text() {
         let component = BytePairTokenizer {
             corpus: Handle(1),
+            special_tokens: Vec::new(),
             vocabulary: 300,
             column: "text".to_owned(),
             minimum_frequency: 1,
@@ -480,6 +482,7 @@ mod tests {
     fn unigram_pieces_give_texts_back() {
         let component = UnigramTokenizer {
             corpus: Handle(1),
+            special_tokens: Vec::new(),
             vocabulary: 70,
             column: "text".to_owned(),
             characters: 100,
