@@ -399,7 +399,7 @@ mod tests {
     fn wordpiece(lowercase: bool) -> WordPieceTokenizer {
         WordPieceTokenizer {
             corpus: Handle(1),
-            special_tokens: Vec::new(),
+            special_tokens: true,
             vocabulary: 60,
             column: "text".to_owned(),
             lowercase,
@@ -462,7 +462,7 @@ mod tests {
     fn byte_pairs_give_ids_to_any_text() {
         let component = BytePairTokenizer {
             corpus: Handle(1),
-            special_tokens: Vec::new(),
+            special_tokens: true,
             vocabulary: 300,
             column: "text".to_owned(),
             minimum_frequency: 1,
@@ -482,7 +482,7 @@ mod tests {
     fn unigram_pieces_give_texts_back() {
         let component = UnigramTokenizer {
             corpus: Handle(1),
-            special_tokens: Vec::new(),
+            special_tokens: true,
             vocabulary: 70,
             column: "text".to_owned(),
             characters: 100,
