@@ -159,10 +159,10 @@ impl States {
         let size = *self.states.size().last().unwrap_or(&1);
         let flat = |states: &Tensor| states.f_reshape([-1, size]);
         let Some(places) = places else { return Ok(flat(&self.rows()?)?) };
-        if let Some(layout) = &self.layout {
-            if let Some(found) = layout.find(places)? {
-                return Ok(flat(&self.states)?.f_index_select(0, &found)?);
-            }
+        if let Some(layout) = &self.layout
+            && let Some(found) = layout.find(places)?
+        {
+            return Ok(flat(&self.states)?.f_index_select(0, &found)?);
         }
         Ok(flat(&self.rows()?)?.f_index_select(0, places)?)
     }
