@@ -95,8 +95,6 @@ pub mod mode {
     pub const TRAINING: u64 = 1;
     /// Gradients are recorded.
     pub const GRADIENTS: u64 = 2;
-    /// The gradient of every example is looked at: what belongs to one must stay in a row of its own.
-    pub const ROWS: u64 = 4;
 }
 
 /// How a parameter starts: [`Init::kind`].

@@ -93,14 +93,8 @@ impl Session<'_> {
             from: 0,
         };
         let mut loader = Loader::start(&world, &program, Arc::new(jobs), &options)?;
-        let runner = Runner {
-            world: &world,
-            program: &program,
-            device: self.device,
-            training: false,
-            autocast,
-            keep_rows: false,
-        };
+        let runner =
+            Runner { world: &world, program: &program, device: self.device, training: false, autocast };
         let updater = Updater::new(runner);
         let mut totals = Totals::new(&program);
         let (mut number, mut longest) = (0, 0);

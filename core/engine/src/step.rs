@@ -85,8 +85,6 @@ pub(crate) struct Runner<'a> {
     pub(crate) training: bool,
     /// Narrower type of the forward pass.
     pub(crate) autocast: Option<Kind>,
-    /// The gradient of every example is looked at.
-    pub(crate) keep_rows: bool,
 }
 
 impl Runner<'_> {
@@ -109,7 +107,6 @@ impl Runner<'_> {
             micro: moment.part,
             training: self.training,
             gradients,
-            keep_rows: self.keep_rows,
             wanted: zoo_host::Wanted::All,
         }
     }

@@ -253,7 +253,6 @@ impl Session<'_> {
                 device: self.device,
                 training: false,
                 autocast: None,
-                keep_rows: true,
             };
             if let Some(reason) =
                 aggregation.choose(&Updater::new(quiet), &training.optimizer.parameters(), earlier)?
@@ -279,14 +278,8 @@ impl Session<'_> {
         };
         let loader = Loader::start(&world, &program, Arc::new(jobs), &options)?;
         let mut feed = Feed { loader, waiting: VecDeque::new() };
-        let runner = Runner {
-            world: &world,
-            program: &program,
-            device: self.device,
-            training: true,
-            autocast,
-            keep_rows: phase.aggregate.is_some(),
-        };
+        let runner =
+            Runner { world: &world, program: &program, device: self.device, training: true, autocast };
         let updater = Updater::new(runner).timed(self.timings);
         if training.step == 0 {
             self.trial(&mut training, &mut feed, &updater)?;

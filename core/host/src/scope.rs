@@ -32,8 +32,6 @@ pub struct CallScope {
     pub training: bool,
     /// Gradients are recorded.
     pub gradients: bool,
-    /// The gradient of every example is looked at, so that each must keep its row.
-    pub keep_rows: bool,
     /// Which outputs are wanted.
     pub wanted: Wanted,
 }
@@ -49,7 +47,6 @@ impl Default for CallScope {
             micro: 0,
             training: false,
             gradients: false,
-            keep_rows: false,
             wanted: Wanted::All,
         }
     }

@@ -79,14 +79,13 @@ impl Component for ElectraGenerator {
         x: ElectraGeneratorInputs<'_>,
         cx: &mut Call<'_>,
     ) -> Result<ElectraGeneratorOutputs> {
-        let states = encoder.forward(tokens!(x), cx)?;
+        let hidden = encoder.forward(tokens!(x), cx)?;
         let logits = if cx.wants("logits") {
-            Some(head.forward(&states, x.positions, encoder.words())?)
+            Some(head.forward(&hidden, x.positions, encoder.words())?)
         } else {
             None
         };
-        let hidden = if cx.wants("hidden") { Some(states.rows()?) } else { None };
-        Ok(ElectraGeneratorOutputs { hidden, logits })
+        Ok(ElectraGeneratorOutputs { hidden: Some(hidden), logits })
     }
 }
 
@@ -157,9 +156,8 @@ impl Component for ElectraDiscriminator {
         x: ElectraDiscriminatorInputs<'_>,
         cx: &mut Call<'_>,
     ) -> Result<ElectraDiscriminatorOutputs> {
-        let states = encoder.forward(tokens!(x), cx)?;
-        let logits = if cx.wants("logits") { Some(head.forward(&states)?) } else { None };
-        let hidden = if cx.wants("hidden") { Some(states.rows()?) } else { None };
-        Ok(ElectraDiscriminatorOutputs { hidden, logits })
+        let hidden = encoder.forward(tokens!(x), cx)?;
+        let logits = if cx.wants("logits") { Some(head.forward(&hidden)?) } else { None };
+        Ok(ElectraDiscriminatorOutputs { hidden: Some(hidden), logits })
     }
 }

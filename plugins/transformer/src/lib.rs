@@ -9,7 +9,6 @@ mod causal_decoder;
 mod electra;
 mod encoder;
 mod heads;
-mod layout;
 mod masked_lm;
 mod patch_encoder;
 mod pre_norm;
