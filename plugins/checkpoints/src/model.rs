@@ -208,7 +208,7 @@ impl Stack {
             cx,
             masks: Masks::new(x.attention_mask, length, total, (hidden.kind(), device))?
                 .with_blind_padding(self.specification.padding_is_blind)
-                .with_documents(documents.as_ref())?,
+                .with_documents(documents.as_ref(), x.attention_mask)?,
             rotations: rotations
                 .map(|r| r.rotation(&positions, longest, hidden.kind()))
                 .collect::<Result<_>>()?,

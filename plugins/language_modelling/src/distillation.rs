@@ -4,8 +4,8 @@ use zoo_plugin::prelude::*;
 
 /// Cross-entropy against the classes' probabilities of a teacher, softened by a temperature.
 ///
-/// The teacher's scores t give q = softmax(t / T); an example costs -Σ q_c log softmax(z)_c, in nats. Gradients do not
-/// reach the teacher.
+/// The teacher's scores t give q = softmax(t / T); an example costs -Σ q_c log softmax(z)_c, in nats. Gradients reach a
+/// teacher that is trained; freeze it, or take its scores from an earlier phase, where it should stay.
 ///
 /// # Paper
 /// Hinton, Vinyals, Dean: Distilling the Knowledge in a Neural Network, 2015; Schick, Schütze: PET, EACL 2021,
@@ -38,7 +38,7 @@ impl SoftCrossEntropy {
     /// # Errors
     /// libtorch's.
     pub fn targets(&self, teacher: &Tensor) -> Result<Tensor> {
-        Ok(teacher.f_detach()?.f_div_scalar(self.temperature)?.f_softmax(-1, Kind::Float)?)
+        Ok(teacher.f_div_scalar(self.temperature)?.f_softmax(-1, Kind::Float)?)
     }
 
     /// Two matrices [M, C] to a scalar.

@@ -283,6 +283,9 @@ fn applies(subject: &Subject<'_>) -> Result<()> {
     if !tokens_are_told(schema) {
         return skipped("no input has rows of tokens");
     }
+    if subject.options.sizes.get(&schema.name).is_some_and(|sizes| sizes.contains_key("T")) {
+        return skipped("the files of its example fix how long its rows are");
+    }
     if schema.effects.loader || schema.effects.stops_gradient && schema.effects.random {
         return skipped("what it draws depends on the place in the batch");
     }

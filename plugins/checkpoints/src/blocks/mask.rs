@@ -44,7 +44,7 @@ pub struct Masks {
     device: Device,
     kind: Kind,
     blind_padding: bool,
-    /// Whether two tokens belong to one document, [B, 1, T, T].
+    /// Whether a token may see another of its document, [B, 1, T, T].
     documents: Option<Tensor>,
     made: Vec<(Reach, Masking)>,
 }
@@ -96,12 +96,18 @@ impl Masks {
     }
 
     /// The same where tokens see their own document alone, which needs queries and keys to be the same
-    /// tokens.
+    /// tokens. `attention_mask` hides tokens as well. Padding sees itself.
     ///
     /// # Errors
     /// libtorch's.
-    pub fn with_documents(mut self, documents: Option<&Documents>) -> Result<Self> {
-        self.documents = documents.map(|d| Ok::<_, Error>(d.visible(None)?.f_unsqueeze(1)?)).transpose()?;
+    pub fn with_documents(
+        mut self,
+        documents: Option<&Documents>,
+        attention_mask: Option<&Tensor>,
+    ) -> Result<Self> {
+        if let Some(documents) = documents {
+            self.documents = Some(documents.visible(attention_mask)?.f_unsqueeze(1)?);
+        }
         Ok(self)
     }
 
@@ -179,9 +185,9 @@ impl Masks {
             let near = if reach.causal { behind.f_lt(window)? } else { behind.f_abs()?.f_le(window)? };
             seen = seen.f_logical_and(&near)?;
         }
-        let mut seen = seen.f_unsqueeze(0)?.f_unsqueeze(0)?;
+        let seen = seen.f_unsqueeze(0)?.f_unsqueeze(0)?;
         if let Some(documents) = &self.documents {
-            seen = seen.f_logical_and(documents)?;
+            return Ok(seen.f_logical_and(documents)?);
         }
         match &self.keep {
             Some(keep) => {
@@ -233,7 +239,7 @@ mod tests {
         assert!(Masks::new(Some(&padding), 4, 4, CPU).is_err());
         // Two documents.
         let documents = Documents::new(&Tensor::from_slice2(&[[1_i64, 1, 2]])).unwrap();
-        let mut masks = Masks::new(None, 3, 3, CPU).unwrap().with_documents(Some(&documents)).unwrap();
+        let mut masks = Masks::new(None, 3, 3, CPU).unwrap().with_documents(Some(&documents), None).unwrap();
         assert_eq!(rows(&mut masks, true, None), [[1, 0, 0], [1, 1, 0], [0, 0, 1]]);
         assert_eq!(rows(&mut masks, false, None), [[1, 1, 0], [1, 1, 0], [0, 0, 1]]);
     }
