@@ -24,7 +24,7 @@ pub(crate) struct Subject<'a> {
     instances: Vec<Instance>,
     /// The place of what is called among them.
     called: usize,
-    options: &'a Options,
+    pub(crate) options: &'a Options,
     stages: tempfile::TempDir,
 }
 
