@@ -192,7 +192,7 @@ pub struct Verbalized {
 ///
 /// # Example
 /// ```mlm
-/// data corpus = synthetic.debate(sentences: 100)
+/// data corpus = synthetic.debate(sentences: 100, remarks: 100%)
 /// tokenizer words = text.words(corpus: corpus, vocabulary: 400)
 /// model classes = text.verbalizer(tokenizer: words, words: ["argument for", "argument against"], masks: 2)
 /// ```
