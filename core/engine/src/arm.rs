@@ -137,8 +137,12 @@ impl<'a> Session<'a> {
         let began = Instant::now();
         let meter = Meter::new(device)?;
         let observer = Arc::new(Observer::new(job.environment, stop.clone()));
-        let run_seed = seed.wrapping_add(arm.seed_offset);
-        let options = WorldOptions { run_seed, device, paranoid: job.paranoid, ..WorldOptions::default() };
+        let options = WorldOptions {
+            run_seed: arm.run_seed(seed),
+            device,
+            paranoid: job.paranoid,
+            ..WorldOptions::default()
+        };
         let environment: Arc<dyn Environment> = Arc::<Observer>::clone(&observer);
         let world = Arc::new(World::new(job.registry, environment, options));
         let checkpoints = Checkpoints::open(run_dir.checkpoints(&arm.name, seed), job.resume)?;

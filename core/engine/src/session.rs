@@ -75,7 +75,7 @@ pub(crate) fn is_cancelled(error: &zoo_host::Error) -> bool {
 impl Session<'_> {
     /// What everything random of the arm follows from.
     pub(crate) fn run_seed(&self) -> u64 {
-        self.seed.wrapping_add(self.arm.seed_offset)
+        self.arm.run_seed(self.seed)
     }
 
     pub(crate) fn tell(&mut self, event: Event) {

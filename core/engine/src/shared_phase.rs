@@ -7,7 +7,7 @@
 //! the others'.
 
 use crate::cache::{self, Cache};
-use crate::checkpoint::{read_tensors, write_tensors};
+use crate::checkpoint::{read_tensors, read_tensors_if_there, write_tensors};
 use crate::continuation::{Carried, is_continued};
 use crate::model::Instances;
 use crate::optimizer::Scaler;
@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::Path;
+use tch::{Device, Tensor};
 use zoo_host::{EnvironmentError, World};
 use zoo_record::{CheckpointKind, Event, RecordError, StepLogged, Values, file_name, read_metrics};
 use zoo_schema::experiment::{Arm, Experiment, Phase};
@@ -201,7 +202,7 @@ impl Session<'_> {
         self.carried = match is_continued(arm, phase) {
             true => Some(Carried {
                 phase: phase.name.clone(),
-                states: read_optimizer(&folder)?,
+                states: read_tensors_if_there(&folder.join(OPTIMIZER))?,
                 scaler: kept.scaler,
             }),
             false => None,
@@ -292,21 +293,17 @@ fn state_file(instance: &str) -> String {
     format!("{}.state", file_name(instance))
 }
 
-/// The optimizer's states, where the phase is one that another continues; an optimizer may have none.
-fn read_optimizer(folder: &Path) -> Result<Vec<(String, tch::Tensor)>> {
-    let path = folder.join(OPTIMIZER);
-    if path.exists() { read_tensors(&path) } else { Ok(Vec::new()) }
+fn on_cpu(tensor: &Tensor) -> Result<Tensor> {
+    Ok(tensor.f_detach()?.f_to_device(Device::Cpu)?.f_contiguous()?)
 }
 
-fn write_optimizer(folder: &Path, states: &[(String, tch::Tensor)]) -> Result<()> {
+/// Writes the optimizer's states, where the phase is one that another continues; an optimizer may have none.
+fn write_optimizer(folder: &Path, states: &[(String, Tensor)]) -> Result<()> {
     if states.is_empty() {
         return Ok(());
     }
-    let on_cpu = |(name, state): &(String, tch::Tensor)| -> Result<(String, tch::Tensor)> {
-        Ok((name.clone(), state.f_detach()?.f_to_device(tch::Device::Cpu)?.f_contiguous()?))
-    };
-    let states = states.iter().map(on_cpu).collect::<Result<Vec<_>>>()?;
-    write_tensors(&folder.join(OPTIMIZER), &states)
+    let states = states.iter().map(|(name, state)| Ok((name.clone(), on_cpu(state)?)));
+    write_tensors(&folder.join(OPTIMIZER), &states.collect::<Result<Vec<_>>>()?)
 }
 
 /// Writes parameters and states of these instances.
@@ -327,7 +324,7 @@ fn write(
     let mut tensors = Vec::new();
     for (name, tensor) in world.state() {
         if owned.get(&name).is_some_and(|instance| names.contains(instance)) {
-            tensors.push((name, tensor.f_detach()?.f_to_device(tch::Device::Cpu)?.f_contiguous()?));
+            tensors.push((name, on_cpu(&tensor)?));
         }
     }
     write_tensors(&folder.join(PARAMETERS), &tensors)?;

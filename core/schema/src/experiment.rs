@@ -126,6 +126,13 @@ pub struct Arm {
     pub seed_offset: u64,
 }
 
+impl Arm {
+    /// What everything random of the arm follows from, under a seed.
+    pub fn run_seed(&self, seed: u64) -> u64 {
+        seed.wrapping_add(self.seed_offset)
+    }
+}
+
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
 fn is_zero(number: &u64) -> bool {
     *number == 0

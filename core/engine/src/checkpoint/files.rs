@@ -74,6 +74,11 @@ pub(super) fn sync(path: &Path) -> Result<u64> {
     Ok(synced.map_err(|e| io("sync", path, e))?.len())
 }
 
+/// Reads all tensors of a file; none where there is no such file.
+pub(crate) fn read_tensors_if_there(path: &Path) -> Result<Vec<(String, Tensor)>> {
+    if path.exists() { read_tensors(path) } else { Ok(Vec::new()) }
+}
+
 /// Reads all tensors of a file.
 pub(crate) fn read_tensors(path: &Path) -> Result<Vec<(String, Tensor)>> {
     let bytes = std::fs::read(path).map_err(|e| unusable(path, e))?;

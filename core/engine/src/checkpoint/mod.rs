@@ -21,7 +21,7 @@ pub(crate) use position::{Best, Evaluated, InPhase, Position, SavedWindow};
 use crate::model::Instances;
 use crate::{EngineError, Result};
 use files::sync;
-pub(crate) use files::{read_tensors, write_tensors};
+pub(crate) use files::{read_tensors, read_tensors_if_there, write_tensors};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
@@ -404,8 +404,7 @@ pub(crate) fn read_models(folder: &Path, world: &World, instances: &Instances) -
 /// The optimizer's states in a checkpoint; none at the end of a phase that no other continues, or where it has
 /// none.
 pub(crate) fn read_optimizer(folder: &Path) -> Result<Vec<(String, Tensor)>> {
-    let path = folder.join(STATE).join("optimizer.safetensors");
-    if path.exists() { read_tensors(&path) } else { Ok(Vec::new()) }
+    read_tensors_if_there(&folder.join(STATE).join("optimizer.safetensors"))
 }
 
 #[cfg(test)]
