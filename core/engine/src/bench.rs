@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tch::{Device, Kind, Tensor};
 use zoo_record::{Event, RunDir, Sink, Speeds};
-use zoo_schema::experiment::{Arm, Experiment, Length, Phase, Precision};
+use zoo_schema::experiment::{Arm, Experiment, Length, Operation, Phase, Precision};
 
 /// Updates before the measurement begins: caches fill, allocators settle.
 const WARM_UP: u64 = 5;
@@ -44,6 +44,9 @@ pub struct BenchResult {
     pub tokens_per_second: Option<f64>,
     /// Parts of an update, in their order.
     pub parts: Vec<BenchPart>,
+    /// Calls of components that the step of an update makes through the host, those on loader threads included. What
+    /// one costs beyond its work, `cargo bench -p zoo-host` measures.
+    pub calls: u64,
     /// Share of the time in which the device waited for data.
     pub share_waiting: f64,
     /// Peak memory of the first update, in bytes, beside what the process had before.
@@ -167,6 +170,9 @@ pub fn bench(
                 share: time / whole,
             })
             .collect(),
+        calls: phase.step.nodes.iter().filter(|node| matches!(node.operation, Operation::Call { .. })).count()
+            as u64
+            * phase.accumulate,
         share_waiting: times.waiting / whole,
         peak_memory: watch.peak,
         planned_memory: watch.planned,

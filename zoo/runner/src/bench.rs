@@ -34,6 +34,7 @@ pub(crate) fn text(result: &BenchResult) -> String {
         let _ =
             writeln!(text, "  {:<17} {:>9.2} ms {:>5.1}%", part.name, part.seconds * 1e3, part.share * 100.0);
     }
+    let _ = writeln!(text, "  {} calls of components a step", result.calls);
     if let Some(peak) = result.peak_memory {
         let planned =
             result.planned_memory.map(|planned| format!(", planned {}", bytes(planned))).unwrap_or_default();

@@ -193,6 +193,8 @@ fn the_speed_of_an_arm_is_measured() {
     );
     assert!(result["steps_per_second"].as_f64().unwrap() > 1.0);
     assert!(result["peak_flops_per_second"].as_f64().unwrap() > 1e8);
+    // Of `jitter`, the model and the objective.
+    assert_eq!(result["calls"], 3);
     let parts = result["parts"].as_array().unwrap();
     let names: Vec<&str> = parts.iter().map(|part| part["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["waiting for data", "forward", "backward", "optimizer", "rest"]);
