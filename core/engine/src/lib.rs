@@ -43,7 +43,9 @@ mod timings;
 
 pub use bench::{BenchPart, BenchResult, bench, matmul_peak};
 pub use cache::{Cache, CacheError, Cached};
-pub use run::{RunError, RunOptions, libtorch_version, read_experiment, resume, run, with_causes};
+pub use run::{
+    RunError, RunOptions, SideBySide, libtorch_version, read_experiment, resume, run, with_causes, work,
+};
 pub use shared_phase::PhaseCache;
 pub use shared_sink::SharedSink;
 pub use stages::{Assets, RunEnvironment};

@@ -78,6 +78,14 @@ impl RunEnvironment {
         known.values().map(|(asset, _)| asset.clone()).collect()
     }
 
+    /// Holds assets to what others have fetched meanwhile; what is known already stays.
+    pub fn expect(&self, assets: &[LockedAsset]) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        for asset in assets {
+            known.entry(asset.uri.clone()).or_insert_with(|| (asset.clone(), None));
+        }
+    }
+
     fn tell(&self, event: Event) {
         self.sink.clone().event(&event);
     }

@@ -125,6 +125,11 @@ pub(crate) struct Run {
     #[arg(long, requires = "resume")]
     pub(crate) allow_changed_plugins: bool,
 
+    /// Arms and seeds that are run side by side, each in a process of its own. Otherwise as many as there are
+    /// cores where the models are too small to keep several busy, and 1 where they are not
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=256))]
+    pub(crate) jobs: Option<u64>,
+
     #[command(flatten)]
     pub(crate) how: How,
 }
@@ -136,7 +141,7 @@ pub(crate) struct How {
     #[arg(long, value_name = "DEVICE", value_parser = device)]
     pub(crate) device: Option<String>,
 
-    /// Threads of libtorch; all cores otherwise
+    /// Threads of libtorch in each process; otherwise 1 for small models, and all cores for others
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1024))]
     pub(crate) threads: Option<u64>,
 

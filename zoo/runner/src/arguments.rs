@@ -26,6 +26,9 @@ pub(crate) enum Command {
     Run(RunArguments),
     /// Goes on with a run that was stopped or killed.
     Resume(ResumeArguments),
+    /// Runs arms for a run that runs several side by side, and asks for them on standard input.
+    #[command(hide = true)]
+    Work(WorkArguments),
     /// Measures how fast an arm trains, and where the time goes.
     Bench(BenchArguments),
     /// Puts a built plugin through what every plugin is held to.
@@ -231,6 +234,10 @@ pub(crate) struct RunArguments {
     /// Seeds of every arm, instead of those of the experiment.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) seeds: Option<u64>,
+    /// Arms and seeds that are run side by side, each in a process; as many as there are cores where a model
+    /// is too small to keep them busy, else 1.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=256))]
+    pub(crate) jobs: Option<u64>,
     #[command(flatten)]
     pub(crate) how: How,
 }
@@ -244,6 +251,22 @@ pub(crate) struct ResumeArguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) seeds: Option<u64>,
     /// Go on although plugins or libtorch are not those that the run began with.
+    #[arg(long)]
+    pub(crate) allow_changed_plugins: bool,
+    /// Arms and seeds that are run side by side, each in a process; as many as there are cores where a model
+    /// is too small to keep them busy, else 1.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=256))]
+    pub(crate) jobs: Option<u64>,
+    #[command(flatten)]
+    pub(crate) how: How,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WorkArguments {
+    /// The run directory.
+    #[arg(value_name = "RUN_DIR")]
+    pub(crate) run_dir: PathBuf,
+    /// As the run was told.
     #[arg(long)]
     pub(crate) allow_changed_plugins: bool,
     #[command(flatten)]
@@ -271,7 +294,7 @@ pub(crate) struct How {
     /// Where to compute: `auto`, `cpu`, `cuda` or `cuda:N`. A run that goes on stays where it was.
     #[arg(long, value_name = "DEVICE")]
     pub(crate) device: Option<DeviceChoice>,
-    /// Threads of libtorch; all cores, or as many as the run began with.
+    /// Threads of libtorch in each process; all cores shared among the jobs, or as many as the run began with.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1024))]
     pub(crate) threads: Option<u64>,
     /// Threads that prepare batches; their number changes no result.

@@ -32,19 +32,26 @@ pub(crate) fn choose(choice: DeviceChoice) -> Result<(tch::Device, Device)> {
 }
 
 fn processor() -> Device {
-    let field = |path: &str, name: &str| {
-        let text = fs::read_to_string(path).unwrap_or_default();
-        let line = text.lines().find(|line| line.starts_with(name))?.split_once(':')?.1.trim().to_owned();
-        Some(line)
-    };
-    let kilobytes = field("/proc/meminfo", "MemTotal")
-        .and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok())
-        .unwrap_or(0);
     Device {
         name: "cpu".into(),
         model: field("/proc/cpuinfo", "model name").unwrap_or_else(|| std::env::consts::ARCH.into()),
-        memory: kilobytes * 1024,
+        memory: memory(),
     }
+}
+
+/// Bytes of the machine's memory; 0 where it is not known.
+pub(crate) fn memory() -> u64 {
+    let kilobytes = field("/proc/meminfo", "MemTotal")
+        .and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok())
+        .unwrap_or(0);
+    kilobytes * 1024
+}
+
+/// What a line of this file says.
+fn field(path: &str, name: &str) -> Option<String> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let line = text.lines().find(|line| line.starts_with(name))?.split_once(':')?.1.trim().to_owned();
+    Some(line)
 }
 
 /// The driver's own tool knows the card's name; without it the run goes on unnamed.

@@ -12,6 +12,7 @@ mod inference;
 mod logging;
 mod machine;
 mod session;
+mod side_by_side;
 
 use arguments::{Arguments, Command};
 use clap::Parser;
@@ -22,6 +23,7 @@ fn main() {
     let exit = match Arguments::parse().command {
         Command::Run(arguments) => session::run(arguments),
         Command::Resume(arguments) => session::resume(arguments),
+        Command::Work(arguments) => session::work(arguments),
         Command::Conformance(arguments) => conformance::run(&arguments),
         Command::Parity(arguments) => inference::parity(&arguments),
         Command::Embed(arguments) => inference::embed(&arguments),

@@ -1,7 +1,8 @@
 //! One call of the runner, from its arguments to its exit code.
 
-use crate::arguments::{BenchArguments, DeviceChoice, How, ResumeArguments, RunArguments};
+use crate::arguments::{BenchArguments, DeviceChoice, How, ResumeArguments, RunArguments, WorkArguments};
 use crate::display::{Display, Out, verdict::verdict};
+use crate::side_by_side::{self, Shape};
 use crate::{logging, machine};
 use anyhow::{Context, Result};
 use serde_json::json;
@@ -9,19 +10,20 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use zoo_engine::{RunError, RunOptions, StopFlag, with_causes};
-use zoo_record::{Environment, Exit, FinishedSeed, RunDir, RunResult, RunState, resume_command};
+use zoo_record::{Device, Environment, Exit, FinishedSeed, RunDir, RunResult, RunState, resume_command};
 use zoo_schema::experiment::Experiment;
 
 /// `zoo-runner run`
 pub(crate) fn run(arguments: RunArguments) -> Exit {
-    let RunArguments { experiment, out, seeds, how } = arguments;
+    let RunArguments { experiment, out, seeds, jobs, how } = arguments;
     let json = how.json;
     finish(json, &out, || {
         let mut experiment = read_experiment(&experiment).map_err(wrong)?;
         if let Some(seeds) = seeds {
             experiment.seeds = seeds;
         }
-        let session = Session::begin(&experiment, &out, how, Vec::new(), None)?;
+        let session =
+            Session::begin(&experiment, &out, how, Vec::new(), None, Kind::Run { jobs, changed: false })?;
         let ended = zoo_engine::run(&experiment, session.options, session.display, &session.stop);
         session.say.ended(&experiment, ended)
     })
@@ -29,7 +31,7 @@ pub(crate) fn run(arguments: RunArguments) -> Exit {
 
 /// `zoo-runner resume`
 pub(crate) fn resume(arguments: ResumeArguments) -> Exit {
-    let ResumeArguments { run_dir: out, seeds, allow_changed_plugins, how } = arguments;
+    let ResumeArguments { run_dir: out, seeds, allow_changed_plugins, jobs, how } = arguments;
     let json = how.json;
     finish(json, &out, || {
         let run_dir = RunDir::new(&out);
@@ -37,8 +39,8 @@ pub(crate) fn resume(arguments: ResumeArguments) -> Exit {
         let history = zoo_record::read_history(&run_dir.events()).map_err(failed)?;
         let finished = zoo_record::finished_seeds(&history);
         let before = Environment::read(&run_dir.environment()).ok();
-        let mut session = Session::begin(&experiment, &out, how, finished, before)?;
-        session.options.allow_changed = allow_changed_plugins;
+        let kind = Kind::Run { jobs, changed: allow_changed_plugins };
+        let session = Session::begin(&experiment, &out, how, finished, before, kind)?;
         let experiment = Experiment { seeds: seeds.unwrap_or(experiment.seeds), ..experiment };
         let ended = zoo_engine::resume(session.options, seeds, session.display, &session.stop);
         session.say.ended(&experiment, ended)
@@ -66,13 +68,33 @@ pub(crate) fn bench(arguments: BenchArguments) -> Exit {
                 return Err(wrong(anyhow::anyhow!("name one arm with `--arm`: {}", names.join(", "))));
             }
         };
-        let session = Session::begin(&experiment, folder.path(), how, Vec::new(), None)?;
+        let session = Session::begin(&experiment, folder.path(), how, Vec::new(), None, Kind::Bench)?;
         let result = zoo_engine::bench(&experiment, &arm, steps, session.options, &session.stop);
         let result = result.map_err(failed)?;
         session.say.out.line(crate::bench::text(&result).trim_end());
         if session.say.json {
             Out::Standard.line(&serde_json::to_string(&result).map_err(failed)?);
         }
+        Ok(Exit::Success)
+    })
+}
+
+/// `zoo-runner work`
+pub(crate) fn work(arguments: WorkArguments) -> Exit {
+    let WorkArguments { run_dir: out, allow_changed_plugins, how } = arguments;
+    finish(false, &out, || {
+        let experiment = zoo_engine::read_experiment(&RunDir::new(&out)).map_err(wrong)?;
+        let stop = StopFlag::new();
+        take_signals(&stop, None).map_err(failed)?;
+        logging::start(how.verbose, None);
+        let (device, device_facts) =
+            machine::choose(how.device.unwrap_or(DeviceChoice::Auto)).map_err(wrong)?;
+        let threads = how.threads.map_or_else(machine::cores, |threads| threads as usize);
+        let options =
+            options(&experiment, &out, &how, device, device_facts, threads, 1, Vec::new()).map_err(failed)?;
+        let options = RunOptions { allow_changed: allow_changed_plugins, ..options };
+        let gone = || zoo_torch::process::exit_now(Exit::Stopped.code());
+        zoo_engine::work(&options, &stop, gone).map_err(failed)?;
         Ok(Exit::Success)
     })
 }
@@ -136,6 +158,17 @@ struct Say {
     resume: String,
 }
 
+/// What a session is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// With so many jobs at once; `changed`: it may go on with other parts than it began with.
+    Run {
+        jobs: Option<u64>,
+        changed: bool,
+    },
+    Bench,
+}
+
 impl Session {
     fn begin(
         experiment: &Experiment,
@@ -143,36 +176,70 @@ impl Session {
         how: How,
         finished: Vec<FinishedSeed>,
         before: Option<Environment>,
+        kind: Kind,
     ) -> Result<Self, Ended> {
-        let command = if how.typed.is_empty() { std::env::args().collect() } else { how.typed };
+        let command = if how.typed.is_empty() { std::env::args().collect() } else { how.typed.clone() };
         let resume = resume_command(out, &command);
         let stop = StopFlag::new();
-        take_signals(&stop, resume.clone()).map_err(failed)?;
+        take_signals(&stop, Some(resume.clone())).map_err(failed)?;
         let say = Say { out: if how.json { Out::Error } else { Out::Standard }, json: how.json, resume };
         let display = Display::new(experiment, finished, say.out);
         logging::start(how.verbose, display.bars());
         // A run that goes on computes where and with as many threads as it began: other sums round otherwise.
         let choice = how.device.or_else(|| before.as_ref().and_then(|b| b.device.name.parse().ok()));
         let (device, device_facts) = machine::choose(choice.unwrap_or(DeviceChoice::Auto)).map_err(wrong)?;
-        let threads = how.threads.or(before.as_ref().map(|b| b.threads).filter(|threads| *threads > 0));
-        let threads = threads.map_or_else(machine::cores, |threads| threads as usize);
-        zoo_torch::modes::set_threads(threads).map_err(failed)?;
-        let loader_threads =
-            how.loader_threads.map_or_else(|| machine::loader_threads(device), |count| count as usize);
-        let options = RunOptions {
-            run_dir: out.to_owned(),
-            command,
-            device,
-            device_facts,
-            threads,
-            loader_threads,
-            assets: crate::assets::of(experiment, how.offline),
-            share_phases: !how.alone,
-            allow_changed: false,
-            paranoid: how.paranoid,
+        let threads = before.as_ref().map(|before| before.threads);
+        let shape = match kind {
+            Kind::Run { jobs, .. } => {
+                let threads = how.threads.or(threads.filter(|threads| *threads > 0));
+                side_by_side::shape(experiment, side_by_side::given(&device_facts, jobs, threads))
+            }
+            // One arm is measured, with the machine for itself.
+            Kind::Bench => {
+                let threads = how.threads.map_or_else(machine::cores, |threads| threads as usize);
+                Shape { processes: 1, threads }
+            }
         };
+        let processes = shape.processes;
+        let facts = device_facts.clone();
+        let options = options(experiment, out, &how, device, device_facts, shape.threads, processes, command)
+            .map_err(failed)?;
+        let allow_changed = matches!(kind, Kind::Run { changed: true, .. });
+        let crew = side_by_side::crew(shape, out, &facts, options.loader_threads, &how, allow_changed);
+        let options = RunOptions { allow_changed, side_by_side: crew.map_err(failed)?, ..options };
         Ok(Self { options, display, stop, say })
     }
+}
+
+/// What the engine is told, and libtorch its threads.
+#[allow(clippy::too_many_arguments)]
+fn options(
+    experiment: &Experiment,
+    out: &Path,
+    how: &How,
+    device: tch::Device,
+    device_facts: Device,
+    threads: usize,
+    processes: usize,
+    command: Vec<String>,
+) -> Result<RunOptions, zoo_torch::Error> {
+    zoo_torch::modes::set_threads(threads)?;
+    let loader_threads = how
+        .loader_threads
+        .map_or_else(|| (machine::loader_threads(device) / processes).max(1), |count| count as usize);
+    Ok(RunOptions {
+        run_dir: out.to_owned(),
+        command,
+        device,
+        device_facts,
+        threads,
+        loader_threads,
+        assets: crate::assets::of(experiment, how.offline),
+        share_phases: !how.alone,
+        allow_changed: false,
+        paranoid: how.paranoid,
+        side_by_side: None,
+    })
 }
 
 impl Say {
@@ -209,8 +276,9 @@ impl Say {
     }
 }
 
-/// The first Ctrl-C finishes the update and saves, the second ends at once.
-fn take_signals(stop: &StopFlag, resume: String) -> Result<()> {
+/// The first Ctrl-C finishes the update and saves, the second ends at once. Without a command that goes on with the
+/// run, it is for another process to say so.
+fn take_signals(stop: &StopFlag, resume: Option<String>) -> Result<()> {
     static ASKED: AtomicBool = AtomicBool::new(false);
     let stop = stop.clone();
     ctrlc::set_handler(move || {
@@ -218,9 +286,11 @@ fn take_signals(stop: &StopFlag, resume: String) -> Result<()> {
             zoo_torch::process::exit_now(Exit::Stopped.code());
         }
         stop.stop();
-        Out::Error.line(&format!(
-            "\nFinishing the step and saving; again to end at once. To go on later: {resume}"
-        ));
+        if let Some(resume) = &resume {
+            Out::Error.line(&format!(
+                "\nFinishing the step and saving; again to end at once. To go on later: {resume}"
+            ));
+        }
     })
     .context("cannot take Ctrl-C")
 }

@@ -5,7 +5,7 @@ mod common;
 
 use common::{Place, experiment, said, signal, text};
 use std::io::{BufRead, BufReader};
-use std::process::{Child, ExitStatus};
+use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 use zoo_record::RunState;
 
@@ -32,22 +32,23 @@ fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
 }
 
 /// Kills a run so many times, at moments that lie anywhere in what it does, goes on each time, and
-/// compares what is left with the same run undisturbed.
-fn killed(kills: u32) {
+/// compares what is left with the same run undisturbed, whose arms ran one after the other.
+fn killed(kills: u32, jobs: &str) {
     let place = Place::new();
     // `--alone`: each run computes everything itself.
     let settings = ["steps=1500", "base_steps=200", "tune.save_every=50"];
     let experiment = experiment(&settings, 2);
     let begun = Instant::now();
-    let reference = place.run(&experiment, "reference", &["--alone"]);
+    let reference = place.run(&experiment, "reference", &["--alone", "--jobs", "1"]);
     let whole = begun.elapsed();
     assert_eq!(place.result("reference").state, RunState::Finished, "{}", said(&reference));
 
     let mut moments = Moments(7);
     let mut hits = 0;
     // The run takes many pieces: each is long enough for the start of the process and some work.
-    let piece = whole.div_f64(f64::from(kills.min(8))).max(Duration::from_millis(400));
-    let mut child = place.begin(&experiment, "disturbed", &["--alone"]);
+    let piece = whole.div_f64(f64::from(2 * kills.min(8))).max(Duration::from_millis(400));
+    let more = ["--alone", "--jobs", jobs];
+    let mut child = place.begin(&experiment, "disturbed", &more);
     for _ in 0..kills {
         let limit = piece.mul_f64(1.2 * moments.next());
         if wait(&mut child, limit).is_none() {
@@ -57,11 +58,11 @@ fn killed(kills: u32) {
         child.wait().unwrap();
         let dir = place.dir("disturbed");
         child = if dir.experiment().exists() {
-            place.command(&["resume", "disturbed", "--alone"]).spawn().unwrap()
+            place.command(&[&["resume", "disturbed"][..], &more].concat()).spawn().unwrap()
         } else {
             // It was killed before there was anything to go on with: what is there is of no use.
             let _ = std::fs::remove_dir_all(dir.root());
-            place.begin(&experiment, "disturbed", &["--alone"])
+            place.begin(&experiment, "disturbed", &more)
         };
     }
     let output = child.wait_with_output().unwrap();
@@ -87,14 +88,80 @@ fn killed(kills: u32) {
 
 #[test]
 fn a_run_that_is_killed_three_times_ends_with_the_same_bits() {
-    killed(3);
+    killed(3, "1");
+}
+
+#[test]
+fn so_does_one_whose_arms_run_side_by_side() {
+    killed(3, "3");
 }
 
 /// `cargo test -p zoo-runner --test interrupted -- --ignored`
 #[test]
 #[ignore = "takes half a minute"]
 fn a_run_that_is_killed_twenty_times_ends_with_the_same_bits() {
-    killed(20);
+    killed(20, "1");
+    killed(20, "3");
+}
+
+/// Processes that this one has started, by their numbers.
+fn children(of: u32) -> Vec<u32> {
+    let path = format!("/proc/{of}/task/{of}/children");
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.split_whitespace().map(|number| number.parse().unwrap()).collect()
+}
+
+fn is_there(process: u32) -> bool {
+    // One that has ended and is not waited for by anybody has no memory any more.
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    status.contains("VmRSS")
+}
+
+#[test]
+fn processes_of_a_killed_run_end_and_one_that_dies_is_told_of() {
+    let place = Place::new();
+    let experiment = experiment(&["steps=200000", "base_steps=50", "tune.save_every=1000"], 2);
+    let mut child = place.begin(&experiment, "killed", &["--alone", "--jobs", "2"]);
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    until(&mut out, "phase tune");
+    let workers = children(child.id());
+    assert_eq!(workers.len(), 2);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let begun = Instant::now();
+    while workers.iter().any(|worker| is_there(*worker)) {
+        assert!(begun.elapsed() < Duration::from_secs(10), "{workers:?} are still there");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+
+    let mut child = place.command(&["resume", "killed", "--alone", "--jobs", "2"]).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    until(&mut out, "phase tune");
+    let worker = children(child.id())[0];
+    Command::new("kill").args(["-KILL", &worker.to_string()]).status().unwrap();
+    let status = wait(&mut child, Duration::from_secs(20)).expect("it ends");
+    assert_eq!(status.code(), Some(1));
+    let told = std::io::read_to_string(child.stderr.take().unwrap()).unwrap();
+    assert!(told.contains("its process ended before the arm did (signal: 9 (SIGKILL))"), "{told}");
+    assert_eq!(place.result("killed").state, RunState::Failed);
+}
+
+#[test]
+fn ctrl_c_stops_arms_that_run_side_by_side() {
+    let place = Place::new();
+    let experiment = experiment(&["steps=3000", "base_steps=50", "tune.save_every=1000"], 1);
+    let reference = place.run(&experiment, "reference", &["--alone", "--jobs", "1"]);
+    assert_eq!(place.result("reference").state, RunState::Finished, "{}", said(&reference));
+    let mut child = place.begin(&experiment, "stopped", &["--alone", "--jobs", "2"]);
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    until(&mut out, "phase tune");
+    signal(&child, "INT");
+    let status = wait(&mut child, Duration::from_secs(20)).expect("it ends");
+    assert_eq!(status.code(), Some(130));
+    assert_eq!(place.result("stopped").state, RunState::Stopped);
+    place.resume("stopped", &["--alone", "--jobs", "2"]);
+    assert_eq!(place.result("stopped").state, RunState::Finished);
+    assert_eq!(place.models("reference", &experiment), place.models("stopped", &experiment));
 }
 
 /// Reads what the child says until a line has this in it.

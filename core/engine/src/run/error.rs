@@ -18,6 +18,19 @@ pub enum RunError {
         /// What happened.
         error: Box<EngineError>,
     },
+    /// An arm that another process ran.
+    #[error("arm `{arm}`, seed {seed}: {message}")]
+    Worker {
+        /// The arm.
+        arm: String,
+        /// The seed.
+        seed: u64,
+        /// What happened.
+        message: String,
+    },
+    /// A process that runs arms, before it had one.
+    #[error("a process that runs arms {0}")]
+    Hire(String),
     /// A plugin that cannot be loaded.
     #[error(transparent)]
     Plugin(#[from] zoo_host::Error),
@@ -86,6 +99,18 @@ pub enum RunError {
     /// Nothing to do.
     #[error("the experiment has no {0}")]
     Nothing(&'static str),
+    /// A name that stood for one thing in one arm and for another in the next.
+    #[error(
+        "`{uri}` changed while the run fetched it: it had hash {one}, then {other}; name a revision that stays"
+    )]
+    AssetMoved {
+        /// As the recipe names it.
+        uri: String,
+        /// Hash of the content that was fetched first.
+        one: String,
+        /// Hash of the other.
+        other: String,
+    },
     /// Fewer seeds than were planned when the run began.
     #[error("the run has {planned} seeds already; a run can be given more, not fewer ({asked} asked for)")]
     FewerSeeds {

@@ -1,20 +1,28 @@
 //! The whole run: arms over seeds, from a checked experiment to judged claims.
 
+mod crew;
 mod error;
 mod fairness;
 pub(crate) mod parts;
+mod queue;
+mod side_by_side;
+mod wire;
+mod worker;
 
 pub use error::{RunError, with_causes};
 pub use parts::libtorch_version;
+pub use side_by_side::SideBySide;
+pub use worker::work;
 
 use crate::{
-    ArmJob, ArmOutcome, Assets, PhaseCache, PlannedMemory, RunEnvironment, SharedSink, StopFlag, run_arm,
+    ArmJob, ArmOutcome, ArmResult, Assets, PhaseCache, PlannedMemory, RunEnvironment, SharedSink, StopFlag,
+    run_arm,
 };
 use parts::{ZOO, seeds};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use zoo_host::Registry;
 use zoo_record::{
     ArmSummary, Device, Event, FanOut, FinishedSeed, Lock, Recorder, RunDir, RunResult, RunStarted, RunState,
@@ -45,6 +53,8 @@ pub struct RunOptions {
     pub allow_changed: bool,
     /// Looks for values that are no numbers after every call, at a price.
     pub paranoid: bool,
+    /// Runs arms and seeds side by side, each in a process of its own; one after the other without.
+    pub side_by_side: Option<SideBySide>,
 }
 
 impl std::fmt::Debug for RunOptions {
@@ -142,26 +152,45 @@ fn is_begun(run_dir: &RunDir) -> Result<bool, RunError> {
     let read =
         |source| zoo_record::RecordError::Io { action: "read", path: run_dir.root().to_owned(), source };
     let entries = std::fs::read_dir(run_dir.root()).map_err(read)?;
-    Ok(entries.flatten().any(|entry| entry.file_name() != LOCK_FILE))
+    Ok(entries.flatten().any(|entry| entry.file_name() != LOCK_FILE && entry.file_name() != WORKERS_FILE))
 }
 
 const LOCK_FILE: &str = ".lock";
+/// Shared by the processes that run arms for the one that holds [`LOCK_FILE`].
+const WORKERS_FILE: &str = ".workers";
+/// How long workers of a killed run may take to notice.
+const WORKERS_END: Duration = Duration::from_secs(20);
 
 /// Keeps other processes from running the same folder, as long as the answer lives. The system lets go of
 /// it when the process ends, however it does.
 fn hold(run_dir: &RunDir) -> Result<File, RunError> {
     let root = run_dir.root();
-    let failed = |source| RunError::Lock { path: root.join(LOCK_FILE), source };
-    std::fs::create_dir_all(root).map_err(failed)?;
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(root.join(LOCK_FILE))
-        .map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(RunError::InUse(root.to_owned())),
+    std::fs::create_dir_all(root).map_err(|source| RunError::Lock { path: root.join(LOCK_FILE), source })?;
+    let held =
+        lock_of(run_dir, LOCK_FILE, File::try_lock)?.ok_or_else(|| RunError::InUse(root.to_owned()))?;
+    // Workers of a run that was killed end as soon as they notice; until then they may still write.
+    let begun = Instant::now();
+    while lock_of(run_dir, WORKERS_FILE, File::try_lock)?.is_none() {
+        if begun.elapsed() > WORKERS_END {
+            return Err(RunError::InUse(root.to_owned()));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(held)
+}
+
+/// The lock file of this name, locked; nothing where others hold it.
+fn lock_of(
+    run_dir: &RunDir,
+    name: &str,
+    lock: impl FnOnce(&File) -> Result<(), TryLockError>,
+) -> Result<Option<File>, RunError> {
+    let path = run_dir.root().join(name);
+    let failed = |source| RunError::Lock { path: path.clone(), source };
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+    match lock(&file) {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(failed(error)),
     }
 }
@@ -270,37 +299,58 @@ impl<'a> Run<'a> {
     }
 
     fn arms_over_seeds(&mut self) -> Result<RunResult, RunError> {
-        let experiment = self.experiment;
-        let planned = seeds(experiment);
+        let planned = seeds(self.experiment);
         let mut done = Vec::new();
+        if let Some(workers) = self.options.side_by_side.take() {
+            return self.side_by_side(workers, &planned);
+        }
         for &seed in &planned {
-            for arm in &experiment.arms {
-                if self.finished.iter().any(|known| known.arm == arm.name && known.seed == seed) {
-                    continue;
-                }
-                if !self.arm(arm, seed)? {
+            for arm in &self.experiment.arms {
+                if !self.is_finished(arm, seed) && !self.arm(arm, seed)? {
                     return Ok(self.stopped());
                 }
             }
+            if let Some(result) = self.look(&planned, &mut done) {
+                return Ok(result);
+            }
+        }
+        // `fairness::check` has made sure that there is a seed.
+        Err(RunError::Nothing("seeds"))
+    }
+
+    fn is_finished(&self, arm: &Arm, seed: u64) -> bool {
+        self.finished.iter().any(|known| known.arm == arm.name && known.seed == seed)
+    }
+
+    /// Whether claims may end the run before its last seed.
+    fn may_end_early(&self) -> bool {
+        self.experiment.claims.iter().all(|claim| claim.stop_when_decided)
+    }
+
+    /// Judges the claims for every seed that all arms are through with; `done` are those that were looked at
+    /// before. The result, where no more is needed.
+    fn look(&mut self, planned: &[u64], done: &mut Vec<u64>) -> Option<RunResult> {
+        while let Some(&seed) = planned.get(done.len()) {
+            if !self.experiment.arms.iter().all(|arm| self.is_finished(arm, seed)) {
+                return None;
+            }
             done.push(seed);
             let last = done.len() == planned.len();
-            let judgements = zoo_statistics::judge(experiment, &self.results(), &done);
+            let judgements = zoo_statistics::judge(self.experiment, &self.results(), done);
             // Looks before the last one are for claims that may end the run early: other intervals
             // promise nothing about them.
-            let early = experiment.claims.iter().all(|claim| claim.stop_when_decided);
-            let enough = last || zoo_statistics::may_stop(experiment, &judgements);
-            if enough || early {
+            let enough = last || zoo_statistics::may_stop(self.experiment, &judgements);
+            if enough || self.may_end_early() {
                 self.judged(&judgements, enough);
             }
             if enough {
                 let result = self.result(RunState::Finished, &judgements);
                 let seconds = self.started.elapsed().as_secs_f64();
                 self.sink.event(&Event::RunFinished { seconds });
-                return Ok(result);
+                return Some(result);
             }
         }
-        // `fairness::check` has made sure that there is a seed.
-        Err(RunError::Nothing("seeds"))
+        None
     }
 
     fn judged(&mut self, judgements: &[Judgement], last: bool) {
@@ -335,48 +385,43 @@ impl<'a> Run<'a> {
         if self.stop.stopped() {
             return Ok(false);
         }
-        // Every seed needs the same; the first one tells how good the plan was.
-        let first = seed == self.experiment.first_seed;
-        let planned = if first { planned_memory(arm, self.options.device) } else { Vec::new() };
-        let job = ArmJob {
-            experiment: self.experiment,
+        let job = job(
+            self.experiment,
             arm,
             seed,
-            run_dir: &self.run_dir,
-            registry: Arc::clone(&self.registry),
-            environment: Arc::clone(&self.environment) as Arc<dyn zoo_host::Environment>,
-            device: self.options.device,
-            loader_threads: self.options.loader_threads.max(1),
-            sink: &mut self.sink,
-            stop: self.stop,
-            resume: self.resumed,
-            planned,
-            paranoid: self.options.paranoid,
-            phases: self.phases.as_ref(),
-            timings: None,
-        };
+            &self.run_dir,
+            &self.registry,
+            &self.environment,
+            &self.options,
+            &mut self.sink,
+            self.stop,
+            self.resumed,
+            self.phases.as_ref(),
+        );
         let outcome = run_arm(job);
         self.write_lock()?;
         match outcome {
             Ok(ArmOutcome::Finished(result)) => {
-                self.finished.push(FinishedSeed {
-                    arm: arm.name.clone(),
-                    seed,
-                    metrics: result.metrics,
-                    seconds: result.seconds,
-                });
-                if first {
-                    self.note_speed(arm);
-                }
-                match self.sink.failure() {
-                    Some(failure) => Err(failure.into()),
-                    None => Ok(true),
-                }
+                self.finish(arm, seed, result)?;
+                Ok(true)
             }
             Ok(ArmOutcome::Stopped) => Ok(false),
             // A component that was stopped in the middle of a call is no error.
             Err(_) if self.stop.stopped() => Ok(false),
             Err(error) => Err(RunError::Arm { arm: arm.name.clone(), seed, error: Box::new(error) }),
+        }
+    }
+
+    /// Takes down what came out of an arm and seed.
+    fn finish(&mut self, arm: &Arm, seed: u64, result: ArmResult) -> Result<(), RunError> {
+        let ArmResult { metrics, seconds } = result;
+        self.finished.push(FinishedSeed { arm: arm.name.clone(), seed, metrics, seconds });
+        if seed == self.experiment.first_seed {
+            self.note_speed(arm);
+        }
+        match self.sink.failure() {
+            Some(failure) => Err(failure.into()),
+            None => Ok(()),
         }
     }
 
@@ -401,6 +446,42 @@ impl<'a> Run<'a> {
             self.lock.write(&self.run_dir.lock())?;
         }
         Ok(())
+    }
+}
+
+/// The job of an arm and seed.
+#[allow(clippy::too_many_arguments)]
+fn job<'a>(
+    experiment: &'a Experiment,
+    arm: &'a Arm,
+    seed: u64,
+    run_dir: &'a RunDir,
+    registry: &Arc<Registry>,
+    environment: &Arc<RunEnvironment>,
+    options: &RunOptions,
+    sink: &'a mut dyn Sink,
+    stop: &'a StopFlag,
+    resume: bool,
+    phases: Option<&'a PhaseCache>,
+) -> ArmJob<'a> {
+    // Every seed needs the same; the first one tells how good the plan was.
+    let first = seed == experiment.first_seed;
+    ArmJob {
+        experiment,
+        arm,
+        seed,
+        run_dir,
+        registry: Arc::clone(registry),
+        environment: Arc::clone(environment) as Arc<dyn zoo_host::Environment>,
+        device: options.device,
+        loader_threads: options.loader_threads.max(1),
+        sink,
+        stop,
+        resume,
+        planned: if first { planned_memory(arm, options.device) } else { Vec::new() },
+        paranoid: options.paranoid,
+        phases,
+        timings: None,
     }
 }
 

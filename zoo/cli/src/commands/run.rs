@@ -26,6 +26,7 @@ pub(crate) fn run(command: &Run, arguments: &Arguments, terminal: &mut Terminal)
         let mut words: Vec<OsString> = vec!["resume".into(), run_dir.into()];
         option(&mut words, "--seeds", command.seeds);
         words.extend(command.allow_changed_plugins.then(|| "--allow-changed-plugins".into()));
+        option(&mut words, "--jobs", command.jobs);
         return hand_over(words, &command.how, None);
     }
     let Some(path) = &command.recipe else {
@@ -52,7 +53,8 @@ pub(crate) fn run(command: &Run, arguments: &Arguments, terminal: &mut Terminal)
     };
     let folder = run_folder(command.out.as_deref(), &experiment, path)?;
     let words = ["run", "--experiment", "-", "--out"].map(OsString::from);
-    let words = words.into_iter().chain([folder.into()]).collect();
+    let mut words = words.into_iter().chain([folder.into()]).collect();
+    option(&mut words, "--jobs", command.jobs);
     hand_over(words, &command.how, Some(&experiment))
 }
 
