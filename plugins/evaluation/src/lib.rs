@@ -11,6 +11,7 @@ mod correlation;
 mod entities;
 mod isotropy;
 mod probe;
+mod ranking;
 mod shares;
 
 pub use accuracy::{Accuracy, Agreement};
@@ -21,6 +22,7 @@ pub use correlation::{Pearson, Scores, Spearman};
 pub use entities::{Counts, EntityF1, count, entities};
 pub use isotropy::{Embeddings, Isotropy, MeanCosine};
 pub use probe::{Examples, RidgeProbe};
+pub use ranking::{Candidates, Ranking};
 pub use shares::{BinaryEntropy, Mean, Rate, Sum};
 
 zoo_plugin::export_plugin!(zoo_evaluation);

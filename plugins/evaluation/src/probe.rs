@@ -13,7 +13,8 @@ pub struct Examples {
 
 /// Accuracy of a ridge regression on frozen features.
 ///
-/// The first `fitted` examples of the evaluation train it, the others test it. Features are brought to mean 0 and
+/// The first `fitted` examples of the evaluation train it, the others test it; examples with a class below 0 are left
+/// out of both, so that states of tokens can be probed of which some have no label. Features are brought to mean 0 and
 /// variance 1 over the former; one-hot classes, less their mean, are regressed on them with a penalty of `penalty`
 /// times the squared weights; the largest prediction is the class.
 ///
@@ -28,8 +29,8 @@ pub struct Examples {
     metric,
     name = "evaluation.ridge_probe",
     inputs(
-        features: "float[B, hidden]" = "one vector an example",
-        labels: "int[B]" = "its class, from 0",
+        features: "float[..., hidden]" = "one vector an example",
+        labels: "int[...]" = "its class, from 0; below 0 for none",
     ),
     outputs(value: "real"? = "share of the examples that the probe gets right" better = "higher"),
     state,
@@ -44,18 +45,23 @@ pub struct RidgeProbe {
 }
 
 impl Examples {
-    /// Adds rows `[B, hidden]` and their classes.
+    /// Adds rows `[..., hidden]` and their classes, those that have one.
     ///
     /// # Errors
     ///
-    /// libtorch's.
+    /// As many classes as rows are needed; libtorch's.
     pub fn add(&mut self, features: &Tensor, labels: &Tensor) -> Result<()> {
-        let features = features.f_detach()?.f_to_device(Device::Cpu)?;
-        // A copy: a view would keep all that it is a view of.
-        let mut own = features.f_empty_like()?;
-        own.f_copy_(&features)?;
-        self.features.push(own);
-        self.labels.extend(Vec::<i64>::try_from(&labels.f_reshape([-1])?.f_to_device(Device::Cpu)?)?);
+        let size = features.size().last().copied().unwrap_or(1);
+        let features = features.f_detach()?.f_reshape([-1, size])?.f_to_device(Device::Cpu)?;
+        let labels = labels.f_reshape([-1])?.f_to_device(Device::Cpu)?;
+        if labels.size() != features.size()[..1] {
+            let text = format!("{} vectors and {} classes", features.size()[0], labels.numel());
+            return Err(Error::new(text).at("in.labels"));
+        }
+        // Selecting copies: a view would keep all that it is a view of.
+        let chosen = labels.f_ge(0)?.f_nonzero()?.f_reshape([-1])?;
+        self.features.push(features.f_index_select(0, &chosen)?);
+        self.labels.extend(Vec::<i64>::try_from(&labels.f_index_select(0, &chosen)?)?);
         Ok(())
     }
 }
@@ -65,15 +71,12 @@ impl RidgeProbe {
     ///
     /// # Errors
     ///
-    /// No example is left to test, a class below 0.
+    /// No example is left to test.
     pub fn accuracy(&self, examples: &Examples) -> Result<f64> {
         let count = examples.labels.len();
         if count <= self.fitted {
             let text = format!("{count} examples came, of which {} train the probe", self.fitted);
             return Err(Error::new(text).at("fitted").help("evaluate on more examples, or fit fewer"));
-        }
-        if let Some(class) = examples.labels.iter().find(|class| **class < 0) {
-            return Err(Error::new(format!("the class {class} is below 0")).at("in.labels"));
         }
         let (fitted, rest) = (self.fitted as i64, (count - self.fitted) as i64);
         let features = Tensor::f_cat(&examples.features, 0)?.f_to_kind(Kind::Double)?;
@@ -149,6 +152,19 @@ mod tests {
         assert_eq!(probe.accuracy(&examples(0.1)).unwrap(), 1.0);
         // Where noise is all there is to see, one class in three is right.
         assert!(probe.accuracy(&examples(1e6)).unwrap() < 0.7);
+    }
+
+    #[test]
+    fn tokens_without_a_class_are_left_out() {
+        let mut some = Examples::default();
+        let labels = Tensor::from_slice(&[0_i64, -100, 1, -1, 0, 1]).view([2, 3]);
+        some.add(&labels.unsqueeze(-1).to_kind(Kind::Float), &labels).unwrap();
+        assert_eq!(some.labels, [0, 1, 0, 1]);
+        assert_eq!(RidgeProbe { fitted: 2, penalty: 0.1 }.accuracy(&some).unwrap(), 1.0);
+        assert_eq!(
+            some.add(&Tensor::zeros([3, 2], (Kind::Float, Device::Cpu)), &labels).unwrap_err().at,
+            "in.labels"
+        );
     }
 
     #[test]

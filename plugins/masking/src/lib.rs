@@ -4,6 +4,8 @@
 #![allow(rustdoc::broken_intra_doc_links, rustdoc::invalid_html_tags)]
 
 mod char_span;
+pub mod clustered_tokens;
+pub mod clusters;
 pub mod input_tokens;
 pub mod random_tokens;
 mod span;
@@ -12,6 +14,7 @@ mod uniform_rate;
 mod vocabulary;
 
 pub use char_span::CharacterSpan;
+pub use clustered_tokens::{ClusterConfusions, ClusteredTokens};
 pub use input_tokens::InputTokens;
 pub use random_tokens::RandomTokens;
 pub use span::WordSpan;

@@ -11,6 +11,7 @@ mod marked_names;
 mod recall;
 mod register_language;
 mod register_pairs;
+mod topics;
 
 pub use debate::{Debate, remark};
 pub use facts::{Facts, MaskedFacts, Names, Question, TwoHopQuestions};
@@ -19,5 +20,6 @@ pub use marked_names::MarkedNames;
 pub use recall::Recall;
 pub use register_language::RegisterLanguage;
 pub use register_pairs::RegisterPairs;
+pub use topics::{Answer, AnswerCandidates, TopicDocuments, TopicLanguage, TopicText, Words};
 
 zoo_plugin::export_plugin!(zoo_synthetic);

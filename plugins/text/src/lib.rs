@@ -5,6 +5,8 @@
 //!   [`Truecasing`] takes the capitals out of texts.
 //! * Tokenizers: [`WordPieceTokenizer`], [`BytePairTokenizer`] and [`UnigramTokenizer`], trained on a source;
 //!   [`WordTokenizer`], the words of a source; [`PretrainedTokenizer`]. [`Decode`] goes back to texts.
+//! * Parts of documents: [`StructurePairs`], [`StructureGroups`], labelled by where they stand; [`CandidateGroups`] and
+//!   [`Slots`] for models that read several candidates together.
 //! * Rows of tokens: [`Packed`], [`TwoSegments`], [`Tokenized`], made once for a source and a tokenizer.
 
 // The documentation of components is the user's reference: `[B, T]` is a shape and `<mask>` a token.
@@ -24,6 +26,8 @@ mod packed;
 mod parquet;
 mod part;
 mod rows;
+mod slots;
+pub mod structure;
 mod table;
 mod tagged;
 mod tokenizer;
@@ -45,6 +49,10 @@ pub use instructions::{InstructionRows, Instructions, Row};
 pub use lines::{JsonLines, Lines};
 pub use packed::{Packed, Tokenized, TwoSegments};
 pub use rows::PackedRows;
+pub use slots::Slots;
+pub use structure::{
+    CandidateGroups, Document, Relation, Sort, Structure, StructureGroups, StructurePairs, Usable,
+};
 pub use tagged::{Columns, Tagged, piece_labels};
 pub use tokenizer::Tokenizer;
 pub use trained::{BytePairTokenizer, PretrainedTokenizer, UnigramTokenizer, WordPieceTokenizer};
