@@ -15,6 +15,11 @@ use zoo_syntax::ast::{Argument, BindingKind, Expr, ExprKind, Segment, Selector};
 /// Arguments of every model that are no parameters of its component.
 const MODEL_ARGUMENTS: &[&str] = &["share", "weights", "frozen"];
 
+/// Whether a component takes them: models do, and whatever else keeps tensors that can be shared and loaded.
+fn takes_model_arguments(schema: &Component) -> bool {
+    matches!(schema.kind.as_str(), "architecture" | "head" | "pooler") || schema.effects.parameters
+}
+
 impl<'d> ArmChecker<'d> {
     /// The value of a binding: a component, or what it stands for.
     pub(crate) fn binding(&mut self, full: &str, span: Span) -> Value {
@@ -161,7 +166,7 @@ impl<'d> ArmChecker<'d> {
         span: Span,
         on: Option<&'d Selector>,
     ) -> Option<String> {
-        let is_model = matches!(schema.kind.as_str(), "architecture" | "head" | "pooler");
+        let is_model = takes_model_arguments(schema);
         let mut given: HashMap<&str, (&'d Expr, String)> = HashMap::new();
         let mut failed = false;
         let mut next = 0;
@@ -384,7 +389,7 @@ impl<'d> ArmChecker<'d> {
         span: Span,
     ) {
         let mut known: Vec<String> = schema.parameters.iter().map(|p| p.name.clone()).collect();
-        if matches!(schema.kind.as_str(), "architecture" | "head" | "pooler") {
+        if takes_model_arguments(schema) {
             known.extend(MODEL_ARGUMENTS.iter().map(|m| (*m).to_owned()));
         }
         let mut diagnostic =

@@ -24,6 +24,12 @@ impl Candidates {
         labels: &Tensor,
         keys: impl ExactSizeIterator<Item = &'a str>,
     ) -> Result<()> {
+        let of_classes = scores.dim() == labels.dim() + 1 && scores.size().last() == Some(&2);
+        let odds = match of_classes {
+            true => Some(scores.f_select(-1, 1)?.f_sub(&scores.f_select(-1, 0)?)?),
+            false => None,
+        };
+        let scores = odds.as_ref().unwrap_or(scores);
         if scores.size() != labels.size() {
             let text = format!("scores of shape {:?} and labels of {:?}", scores.size(), labels.size());
             return Err(Error::new(text).at("in.labels"));
@@ -67,8 +73,9 @@ impl Candidates {
 /// Questions without a right candidate are left out, and with `both` those without a wrong one too: the "clean"
 /// WikiQA and TREC-QA, whose figures cannot be compared with the others.
 ///
-/// Labels above 0 are right, 0 wrong, below 0 no candidate. A key stands for one candidate, `scores` `float[B]`, or
-/// for several, `float[B, k]`; a question's candidates may come in any batch.
+/// Labels above 0 are right, 0 wrong, below 0 no candidate. A key stands for one candidate, labels `int[B]`, or
+/// for several, `int[B, k]`; a question's candidates may come in any batch. Where scores have an axis more than labels,
+/// of two classes, a candidate's score is how far the second is above the first.
 ///
 /// # Paper
 /// Järvelin, Kekäläinen: Cumulated Gain-Based Evaluation of IR Techniques, 2002; for answer sentence selection
@@ -82,8 +89,8 @@ impl Candidates {
     metric,
     name = "evaluation.ranking",
     inputs(
-        scores: "float[...]" = "scores of candidates, `float[B]` or `float[B, k]`, higher is better",
-        labels: "int[...]" = "above 0 for right candidates, 0 for wrong ones, below 0 for none; in the same shape",
+        scores: "float[...]" = "scores of candidates, higher is better; or scores of two classes, wrong and right, on an axis more",
+        labels: "int[...]" = "above 0 for right candidates, 0 for wrong ones, below 0 for none",
         key: "text[B]" = "the question of each row",
     ),
     outputs(value: "real"? = "mean over questions" better = "higher" unit = "fraction"),
@@ -219,6 +226,11 @@ mod tests {
         let labels = Tensor::from_slice(&[0_i64, 1, 1, 1]).view([2, 2]);
         all.add(&scores, &labels, ["a", "b"].into_iter()).unwrap();
         assert_eq!(ranking("mean_reciprocal_rank").mean(&all).unwrap(), 0.75);
+        // The same from scores of two classes.
+        let mut of_classes = Candidates::default();
+        let logits = Tensor::stack(&[&scores * 0.5, &scores * 1.5], -1);
+        of_classes.add(&logits, &labels, ["a", "b"].into_iter()).unwrap();
+        assert_eq!(ranking("mean_reciprocal_rank").mean(&of_classes).unwrap(), 0.75);
         // The second question has no wrong candidate.
         let clean = Ranking { both: true, ..ranking("mean_reciprocal_rank") };
         assert_eq!(clean.mean(&all).unwrap(), 0.5);

@@ -1,6 +1,7 @@
 //! Random tokens from clusters that a model has confused with the original's.
 
 use crate::clusters::{Clusters, of_corpus};
+use crate::random_tokens::replaced;
 use crate::vocabulary::Vocabulary;
 use zoo_plugin::prelude::*;
 
@@ -43,12 +44,15 @@ use zoo_plugin::prelude::*;
         labels: "int[B*T*rate]" = "the original tokens at the selected places",
         positions: "int[B*T*rate]" = "the selected places b * T + t, in order of rows",
         selected: "bool[B, T]" = "true at the selected places, where the original may have been drawn again",
+        replaced: "int[B, T]" = "1 at the selected places, 0 at other tokens, -100 at special ones and padding",
         original_clusters: "int[B, T]" = "the original's cluster; -1 for special tokens and padding",
         shown_clusters: "int[B, T]" = "that of the token that is shown",
         entropy: "float[]" = "of a row's distribution over clusters in nats, averaged over rows",
     ),
     random,
+    parameters,
     stops_gradient,
+    cost(flops = "B * T", parameters = "0", activations = "4 * B * T"),
 )]
 pub struct ClusteredTokens {
     /// Gives the ids of special tokens.
@@ -220,6 +224,7 @@ impl Component for ClusteredTokens {
         debug_assert!(out.ids.iter().zip(&ids).all(|(a, b)| a == b || !state.vocabulary.is_special(*a)));
         let mut selected = vec![false; ids.len()];
         out.positions.iter().for_each(|place| selected[*place as usize] = true);
+        let replaced = replaced(&selected, out.clusters.0.iter().map(|cluster| *cluster >= 0));
         let labels: Vec<i64> = out.positions.iter().map(|place| ids[*place as usize]).collect();
         let whole = |values: &[i64]| -> Result<Tensor> {
             Ok(Tensor::f_from_slice(values)?.f_reshape([batch, length])?.f_to_device(device)?)
@@ -231,6 +236,7 @@ impl Component for ClusteredTokens {
             labels: list(&labels)?,
             positions: list(&out.positions)?,
             selected: Tensor::f_from_slice(&selected)?.f_reshape([batch, length])?.f_to_device(device)?,
+            replaced: whole(&replaced)?,
             original_clusters: whole(&out.clusters.0)?,
             shown_clusters: whole(&out.clusters.1)?,
             entropy: Tensor::f_from_slice(&[entropy as f32])?.f_reshape([0_i64; 0])?.f_to_device(device)?,
@@ -240,7 +246,7 @@ impl Component for ClusteredTokens {
 
 /// Counts which clusters a detector of replaced tokens confuses, for `masking.clustered_tokens` to draw by.
 ///
-/// The detector says that a token is replaced where its log-odds are above 0. For every real token, whose original is
+/// For every ordinary token, whose original is
 /// of cluster a and whose shown one of cluster b, `counts[a, b]` grows by 1 where the detector is wrong and shrinks by
 /// 1 where it is right; with `changed_only` the selected tokens count alone. It counts once an update, after all of it, and
 /// in training only; how an update is split makes no difference. `counts` is a buffer that it shares with the masker,
@@ -260,12 +266,14 @@ impl Component for ClusteredTokens {
     inputs(
         original_clusters: "int[B, T]" = "the original's cluster; below 0 for none",
         shown_clusters: "int[B, T]" = "that of the token that is shown; below 0 for none",
-        logits: "float[B, T]" = "log-odds that the token is replaced",
-        is_replaced: "bool[B, T]" = "whether it is",
+        predicted: "int[B, T]" = "1 where the detector takes the token for a replaced one, else 0",
+        replaced: "int[B, T]" = "1 where it is, 0 where it is not, below 0 for what does not count",
     ),
     outputs(wrong: "float[]" = "share of the counted tokens that the detector is wrong about; 0 where none is counted"),
     whole_update,
+    parameters,
     stops_gradient,
+    cost(flops = "4 * B * T", parameters = "0", activations = "B * T"),
 )]
 pub struct ClusterConfusions {
     /// Number of clusters.
@@ -286,14 +294,13 @@ impl ClusterConfusions {
         &self,
         clusters: &Tensor,
         shown: &Tensor,
-        logits: &Tensor,
-        is_replaced: &Tensor,
+        predicted: &Tensor,
+        replaced: &Tensor,
     ) -> Result<(Tensor, Tensor)> {
-        let mut counts = clusters.f_ge(0)?.f_logical_and(&shown.f_ge(0)?)?;
-        if self.changed_only {
-            counts = counts.f_logical_and(is_replaced)?;
-        }
-        let wrong = logits.f_detach()?.f_gt(0)?.f_ne_tensor(is_replaced)?;
+        let least = i64::from(self.changed_only);
+        let counts =
+            clusters.f_ge(0)?.f_logical_and(&shown.f_ge(0)?)?.f_logical_and(&replaced.f_ge(least)?)?;
+        let wrong = predicted.f_ne_tensor(replaced)?;
         let wrong = wrong.f_masked_select(&counts)?.f_to_kind(Kind::Int64)?;
         let size = self.clusters as i64;
         let (from, to) = (clusters.f_masked_select(&counts)?, shown.f_masked_select(&counts)?);
@@ -330,7 +337,7 @@ impl Component for ClusterConfusions {
         x: ClusterConfusionsInputs<'_>,
         cx: &mut Call<'_>,
     ) -> Result<ClusterConfusionsOutputs> {
-        let (added, wrong) = self.counted(x.original_clusters, x.shown_clusters, x.logits, x.is_replaced)?;
+        let (added, wrong) = self.counted(x.original_clusters, x.shown_clusters, x.predicted, x.replaced)?;
         if cx.training() {
             // A buffer's own tensor counts: the one in hand is another name of it.
             let _ = counts.shallow_clone().f_add_(&added)?;

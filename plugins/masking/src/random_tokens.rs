@@ -12,6 +12,9 @@ use zoo_plugin::prelude::*;
 /// ELECTRA's code. With `independent` every ordinary token is selected by itself with probability `rate`, and
 /// how many that are varies from row to row. What a row gets depends on the run's seed and the row alone.
 ///
+/// With `mask_share: 0%` and `random_share: 100%` no mask is ever shown: with `labels` as targets that is swapped
+/// language modelling (SLM), with `replaced` as labels random token substitution (RTS).
+///
 /// # Paper
 /// Devlin, Chang, Lee, Toutanova: BERT, NAACL 2019, section 3.1; Clark et al.: ELECTRA, ICLR 2020,
 /// section 2 and `pretrain_helpers.py` of its code.
@@ -34,6 +37,8 @@ use zoo_plugin::prelude::*;
         labels: "int[B*T*rate]" = "the original tokens at the selected places",
         positions: "int[B*T*rate]" = "the selected places b * T + t, in order of rows",
         selected: "bool[B, T]" = "true at the selected places",
+        targets: "int[B*T]" = "the original token at every place b * T + t that is selected, -100 at others: for models that score every place",
+        replaced: "int[B, T]" = "1 at the selected places, even where a random token is the original, 0 at other tokens, -100 at special ones and padding: for detectors of random tokens",
     ),
     loader,
     random,
@@ -61,6 +66,16 @@ pub struct RandomTokens {
     pub maximum: Option<usize>,
     /// The mask token, where it is not [MASK] or <mask>.
     pub mask_token: Option<String>,
+}
+
+/// What detectors are told: 1 at selected places, 0 at other ordinary tokens, -100 elsewhere.
+pub(crate) fn replaced(selected: &[bool], ordinary: impl Iterator<Item = bool>) -> Vec<i64> {
+    let label = |(selected, ordinary): (&bool, bool)| match (selected, ordinary) {
+        (true, _) => 1,
+        (_, true) => 0,
+        _ => -100,
+    };
+    selected.iter().zip(ordinary).map(label).collect()
 }
 
 /// What happened to the rows of a batch.
@@ -181,11 +196,17 @@ impl Component for RandomTokens {
             self.row(rate, vocabulary, (row, real), &mut cx.rng("select", b), &mut out);
         }
         let shape = [batch, length];
+        let mut targets = vec![-100; ids.len()];
+        out.positions.iter().zip(&out.labels).for_each(|(place, label)| targets[*place as usize] = *label);
+        let ordinary = ids.iter().zip(&tokens).map(|(id, real)| *real && !vocabulary.is_special(*id));
+        let replaced = replaced(&out.selected, ordinary);
         Ok(RandomTokensOutputs {
             ids: Tensor::f_from_slice(&out.ids)?.f_reshape(shape)?,
             labels: Tensor::f_from_slice(&out.labels)?,
             positions: Tensor::f_from_slice(&out.positions)?,
             selected: Tensor::f_from_slice(&out.selected)?.f_reshape(shape)?,
+            targets: Tensor::f_from_slice(&targets)?,
+            replaced: Tensor::f_from_slice(&replaced)?.f_reshape(shape)?,
         })
     }
 }

@@ -122,22 +122,22 @@ fn tokens_are_drawn_from_clusters_as_often_as_the_counts_say() {
 fn counts_grow_where_the_detector_is_wrong_and_shrink_where_it_is_right() {
     let whole = |values: &[i64]| Tensor::from_slice(values).view([2, 3]);
     let (from, to) = (whole(&[0, 1, -1, 2, 2, 0]), whole(&[0, 2, -1, 2, 1, 0]));
-    let replaced = Tensor::from_slice(&[false, true, false, false, true, false]).view([2, 3]);
-    let logits = (replaced.to_kind(Kind::Float) - 0.5) * 4.0;
+    let replaced = whole(&[0, 1, -100, 0, 1, 0]);
+    let right = whole(&[0, 1, 0, 0, 1, 0]);
     let all = ClusterConfusions { clusters: 3, changed_only: false };
-    let (added, wrong) = all.counted(&from, &to, &logits, &replaced).unwrap();
+    let (added, wrong) = all.counted(&from, &to, &right, &replaced).unwrap();
     assert_eq!((i64::try_from(added.sum(Kind::Int64)).unwrap(), f64::try_from(wrong).unwrap()), (-5, 0.0));
     assert_eq!(Vec::<i64>::try_from(added.view([-1])).unwrap(), [-2, 0, 0, 0, 0, -1, 0, -1, -1]);
-    let (added, wrong) = all.counted(&from, &to, &-&logits, &replaced).unwrap();
+    let (added, wrong) = all.counted(&from, &to, &(1 - &right), &replaced).unwrap();
     assert_eq!((i64::try_from(added.sum(Kind::Int64)).unwrap(), f64::try_from(wrong).unwrap()), (5, 1.0));
     let some = ClusterConfusions { changed_only: true, ..all };
-    let (added, _) = some.counted(&from, &to, &logits, &replaced).unwrap();
+    let (added, _) = some.counted(&from, &to, &right, &replaced).unwrap();
     assert_eq!(Vec::<i64>::try_from(added.view([-1])).unwrap(), [0, 0, 0, 0, 0, -1, 0, -1, 0]);
     let few = ClusterConfusions { clusters: 2, changed_only: false };
-    assert_eq!(few.counted(&from, &to, &logits, &replaced).unwrap_err().at, "clusters");
+    assert_eq!(few.counted(&from, &to, &right, &replaced).unwrap_err().at, "clusters");
     // Nothing that counts.
     let none = Tensor::full([2, 3], -1, (Kind::Int64, Device::Cpu));
-    let (added, wrong) = few.counted(&none, &none, &logits, &replaced).unwrap();
+    let (added, wrong) = few.counted(&none, &none, &right, &replaced).unwrap();
     assert_eq!(
         (i64::try_from(added.abs().sum(Kind::Int64)).unwrap(), f64::try_from(wrong).unwrap()),
         (0, 0.0)
