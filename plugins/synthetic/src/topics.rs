@@ -133,7 +133,7 @@ pub struct TopicText {
     outputs(
         text: "text[B]" = "a document, a paragraph or a sentence",
         tags: "text[B]" = "the class of each word, a number, between single spaces",
-        topic: "int[B]" = "the document's topic",
+        label: "int[B]" = "the document's topic",
         subtopic: "int[B]" = "the paragraph's sub-topic; of a document -1",
     ),
     random,
@@ -267,7 +267,7 @@ impl Component for TopicDocuments {
         Ok(TopicDocumentsOutputs {
             text: texts.iter().map(|text| text.text.clone()).collect(),
             tags: texts.iter().map(|text| text.classes.clone()).collect(),
-            topic: numbers(|text| text.topic)?,
+            label: numbers(|text| text.topic)?,
             subtopic: numbers(|text| text.subtopic)?,
         })
     }
@@ -295,9 +295,9 @@ impl Component for TopicDocuments {
     name = "synthetic.answer_candidates",
     outputs(
         question: "text[B]" = "the question",
-        candidate: "text[B]" = "a candidate",
+        answer: "text[B]" = "a candidate",
         label: "int[B]" = "1 where it is right, else 0",
-        key: "text[B]" = "a name of the question",
+        question_id: "text[B]" = "a name of the question",
     ),
     random,
 )]
@@ -410,9 +410,9 @@ impl Component for AnswerCandidates {
         let answers = rows(answers, indices)?;
         Ok(AnswerCandidatesOutputs {
             question: answers.iter().map(|answer| answer.question.clone()).collect(),
-            candidate: answers.iter().map(|answer| answer.candidate.clone()).collect(),
+            answer: answers.iter().map(|answer| answer.candidate.clone()).collect(),
             label: Tensor::f_from_slice(&answers.iter().map(|answer| answer.label).collect::<Vec<_>>())?,
-            key: answers.iter().map(|answer| format!("question {}", answer.number)).collect(),
+            question_id: answers.iter().map(|answer| format!("question {}", answer.number)).collect(),
         })
     }
 }

@@ -567,7 +567,7 @@ impl Component for StructureGroups {
     outputs(
         texts: "text[B]" = "the question and its candidates, a line each",
         labels: "int[B, size]" = "labels of the candidates; -100 for none",
-        key: "text[B]" = "the question's name",
+        question_id: "text[B]" = "the question's name",
     ),
     random,
     loader,
@@ -583,13 +583,13 @@ pub struct CandidateGroups {
     #[param(default = "question")]
     pub question: String,
     /// The source's column of candidates.
-    #[param(default = "candidate")]
+    #[param(default = "answer")]
     pub candidate: String,
     /// The source's column of labels.
     #[param(default = "label")]
     pub label: String,
     /// The source's column that names a question.
-    #[param(default = "key")]
+    #[param(default = "question_id")]
     pub key: String,
 }
 
@@ -656,6 +656,10 @@ impl Component for CandidateGroups {
             start += group.len();
         }
         let shape = [indices.len() as i64, self.size as i64];
-        Ok(CandidateGroupsOutputs { texts, labels: Tensor::f_from_slice(&labels)?.f_reshape(shape)?, key })
+        Ok(CandidateGroupsOutputs {
+            texts,
+            labels: Tensor::f_from_slice(&labels)?.f_reshape(shape)?,
+            question_id: key,
+        })
     }
 }
