@@ -12,7 +12,8 @@ fn every_objective_trains_and_the_same_seed_counts_the_same_confusions() {
     let recipe = std::fs::read_to_string(repository().join("recipes/structural-objectives.mlm")).unwrap();
     place.write("structural-objectives.mlm", &recipe);
     let run = |out: &str, arms: &[&str]| {
-        let mut words = vec!["run", "structural-objectives.mlm", "--profile", "mini", "--json", "--seeds", "1"];
+        let mut words =
+            vec!["run", "structural-objectives.mlm", "--profile", "mini", "--json", "--seeds", "1"];
         words.extend(["--alone", "--out", out, "--device", "cpu", "--threads", "1"]);
         for arm in arms {
             words.extend(["--arm", arm]);

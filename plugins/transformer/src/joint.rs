@@ -20,22 +20,22 @@ use zoo_plugin::prelude::*;
 ///
 /// # Example
 /// ```mlm
-/// model answers = transformer.joint_classifier(hidden: 64, slot_length: 16 tok, classes: 2)
+/// model answers = transformer.joint_classifier(hidden: 8, slots: 3, slot_length: 4 tok)
 /// ```
 #[component(
     head,
     name = "transformer.joint_classifier",
-    inputs(states: "float[B, T, hidden]" = "states of an encoder's last layer, slot after slot"),
+    inputs(states: "float[B, slots * slot_length, hidden]" = "states of an encoder's last layer, slot after slot"),
     outputs(
-        candidates: "float[B, K, classes]"? = "scores of the classes of every candidate, of K = T / slot_length - 1",
+        candidates: "float[B, K, classes]"? = "scores of the classes of every candidate, of K = slots - 1",
         logits: "float[B, classes]"? = "scores of the classes of a row",
     ),
     parameters,
     random,
     cost(
-        flops = "2 * B * T / slot_length * hidden * (hidden + classes)",
+        flops = "2 * B * slots * hidden * (hidden + classes)",
         parameters = "hidden * hidden + hidden + hidden * classes + classes",
-        activations = "4 * B * T / slot_length * hidden",
+        activations = "4 * B * slots * hidden",
     ),
 )]
 pub struct JointClassifier {
@@ -45,6 +45,9 @@ pub struct JointClassifier {
     /// Number of classes.
     #[param(default = 2, range = ">= 2")]
     pub classes: usize,
+    /// Slots of a row: the question and its candidates.
+    #[param(default = 6, range = ">= 2")]
+    pub slots: usize,
     /// Tokens of a slot.
     #[param(default = 64, range = ">= 1", kind = "tokens")]
     pub slot_length: usize,
@@ -67,7 +70,7 @@ impl JointClassifier {
     ///
     /// # Errors
     ///
-    /// Rows that are no whole number of slots, or too few slots; libtorch's.
+    /// Rows of another length; libtorch's.
     pub fn read(&self, states: &Tensor) -> Result<Tensor> {
         let (batch, length, hidden) = states.size3()?;
         let each = self.slot_length as i64;
@@ -129,6 +132,7 @@ mod tests {
         JointClassifier {
             hidden: 8,
             classes: 2,
+            slots: 6,
             slot_length: 64,
             method: method.to_owned(),
             dropout: 0.0,
