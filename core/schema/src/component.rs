@@ -95,7 +95,7 @@ pub struct Parameter {
     /// Allowed range, as recipes write it: `(0, 1]`, `>= 1`; in base units.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<String>,
-    /// May vary in time: a schedule (`ramp`, `steps_at`, `cosine`) may stand for its value.
+    /// May vary in time: a schedule (`ramp`, `cosine`, `exponential`, `steps_at`) may stand for its value.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub varies: bool,
     /// What it means; with the unit.

@@ -319,6 +319,15 @@ pub enum Schedule {
         /// Updates.
         over: u64,
     },
+    /// From one value to another by the same factor at every update; both are of one sign.
+    Exponential {
+        /// Value at update 0.
+        from: f64,
+        /// Value from update `over` on.
+        to: f64,
+        /// Updates.
+        over: u64,
+    },
     /// The value of the last pair whose update is reached.
     StepsAt {
         /// Pairs of update and value; the first update is 0.
@@ -330,8 +339,14 @@ impl Schedule {
     /// The value at an update, counted from 0.
     pub fn at(&self, step: u64) -> f64 {
         match self {
-            Self::Ramp { from, to, over } | Self::Cosine { from, to, over } => {
+            Self::Ramp { from, to, over }
+            | Self::Cosine { from, to, over }
+            | Self::Exponential { from, to, over } => {
                 let share = if *over == 0 { 1.0 } else { (step as f64 / *over as f64).min(1.0) };
+                if matches!(self, Self::Exponential { .. }) {
+                    // At the end the value itself, not what powers are rounded to.
+                    return if share < 1.0 { from * (to / from).powf(share) } else { *to };
+                }
                 let share = match self {
                     Self::Cosine { .. } => (1.0 - (std::f64::consts::PI * share).cos()) / 2.0,
                     _ => share,
@@ -738,6 +753,11 @@ mod tests {
         assert_eq!([ramp.at(0), ramp.at(2), ramp.at(4), ramp.at(9)], [1.0, 2.0, 3.0, 3.0]);
         let cosine = Schedule::Cosine { from: 1.0, to: 0.0, over: 2 };
         assert!((cosine.at(1) - 0.5).abs() < 1e-15 && cosine.at(5) == 0.0);
+        // 2 · 0.999995^t down to 0.1, the temperature of wav2vec 2.0's codes.
+        let exponential = Schedule::Exponential { from: 2.0, to: 0.1, over: 599_145 };
+        assert!((exponential.at(400_000) - 0.270_669).abs() < 1e-5);
+        assert!((exponential.at(1) / 2.0 - 0.999_995).abs() < 1e-9);
+        assert_eq!([exponential.at(0), exponential.at(599_145), exponential.at(700_000)], [2.0, 0.1, 0.1]);
         let steps = Schedule::StepsAt { at: vec![(0, 0.1), (10, 0.2)] };
         assert_eq!([steps.at(0), steps.at(9), steps.at(10)], [0.1, 0.1, 0.2]);
         assert_eq!(Schedule::Ramp { from: 1.0, to: 2.0, over: 0 }.at(0), 2.0);

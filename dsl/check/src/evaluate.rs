@@ -637,7 +637,7 @@ impl<'d> ArmChecker<'d> {
         if let ExprKind::Name(name) = &callee.kind {
             match name.as_str() {
                 "asset" => return self.asset(expression, arguments),
-                "ramp" | "cosine" => return self.ramp(name, expression, arguments, site),
+                "ramp" | "cosine" | "exponential" => return self.ramp(name, expression, arguments, site),
                 "steps_at" => return self.steps_at(expression, arguments, site),
                 "measure" => {
                     return self.error(
@@ -709,10 +709,19 @@ impl<'d> ArmChecker<'d> {
         match (parts.get("from"), parts.get("to"), parts.get("over"), parts.len() == arguments.len()) {
             (Some((from, _)), Some((to, _)), Some((over, _)), true) if parts.len() == 3 => {
                 let (from, to, over) = (*from, *to, *over as u64);
-                Value::Schedule(if which == "ramp" {
-                    Schedule::Ramp { from, to, over }
-                } else {
-                    Schedule::Cosine { from, to, over }
+                Value::Schedule(match which {
+                    "ramp" => Schedule::Ramp { from, to, over },
+                    "cosine" => Schedule::Cosine { from, to, over },
+                    _ if from * to > 0.0 => Schedule::Exponential { from, to, over },
+                    _ => {
+                        return self.error(
+                            Diagnostic::error(
+                                codes::BAD_SCHEDULE,
+                                "`exponential` goes between two values of one sign, neither of them 0",
+                            )
+                            .primary(expression.span, "expected `exponential(from: 2.0, to: 0.1, over: 2k steps)`"),
+                        );
+                    }
                 })
             }
             _ => self.error(

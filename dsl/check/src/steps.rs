@@ -687,7 +687,7 @@ impl<'d> ArmChecker<'d> {
         };
         if path.names.len() == 1 {
             let name = &path.names[0].text;
-            if matches!(name.as_str(), "ramp" | "cosine" | "steps_at") {
+            if matches!(name.as_str(), "ramp" | "cosine" | "exponential" | "steps_at") {
                 return self.constant(expression, scope);
             }
             if builder.names.contains_key(name) {
@@ -1354,7 +1354,7 @@ impl<'d> ArmChecker<'d> {
                 expression.as_path().is_some_and(|p| !builder.names.contains_key(&p.names[0].text))
             }
             ExprKind::Call { callee, .. } => {
-                matches!(&callee.kind, ExprKind::Name(n) if matches!(n.as_str(), "ramp" | "cosine" | "steps_at"))
+                matches!(&callee.kind, ExprKind::Name(n) if matches!(n.as_str(), "ramp" | "cosine" | "exponential" | "steps_at"))
             }
             ExprKind::Unary { operand, .. } => self.is_number(operand, scope, builder),
             ExprKind::Binary { left, right, .. } => {
@@ -1390,6 +1390,9 @@ fn scaled(schedule: &Schedule, by: f64) -> Schedule {
     match schedule {
         Schedule::Ramp { from, to, over } => Schedule::Ramp { from: from * by, to: to * by, over: *over },
         Schedule::Cosine { from, to, over } => Schedule::Cosine { from: from * by, to: to * by, over: *over },
+        Schedule::Exponential { from, to, over } => {
+            Schedule::Exponential { from: from * by, to: to * by, over: *over }
+        }
         Schedule::StepsAt { at } => Schedule::StepsAt { at: at.iter().map(|(s, v)| (*s, v * by)).collect() },
     }
 }

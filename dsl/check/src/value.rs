@@ -85,7 +85,7 @@ pub enum Value {
         /// Its kind.
         kind: String,
     },
-    /// `ramp(…)`, `cosine(…)`, `steps_at(…)`
+    /// `ramp(…)`, `cosine(…)`, `exponential(…)`, `steps_at(…)`
     Schedule(Schedule),
     /// `none`: not given, where something else would be in force.
     None,

@@ -446,7 +446,7 @@ codes! {
 
     BAD_SCHEDULE = "Z0311",
         "a schedule that is wrong or not possible",
-        "`ramp(from:, to:, over:)`, `cosine(from:, to:, over:)` and `steps_at([[0, a], [n, b]])` stand where the schema says that a parameter may vary.",
+        "`ramp(from:, to:, over:)`, `cosine(from:, to:, over:)`, `exponential(from:, to:, over:)` and `steps_at([[0, a], [n, b]])` stand where the schema says that a parameter may vary.",
         "",
         "";
 

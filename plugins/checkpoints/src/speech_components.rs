@@ -17,6 +17,19 @@ fn specification(cx: &mut Build<'_>, config: &str, rates: Rates) -> Result<(Spee
     Ok((read.changed(dropout, attention_dropout, layer_drop), config))
 }
 
+/// Sizes that a recipe tells, held against those of the configuration.
+fn has_sizes(sizes: &[(&str, Option<usize>, i64)]) -> Result<()> {
+    match sizes.iter().find(|(_, told, own)| told.is_some_and(|told| told as i64 != *own)) {
+        Some((name, told, own)) => Err(Error::new(format!(
+            "the recipe says {}, and the configuration {own}",
+            told.unwrap_or_default()
+        ))
+        .at(*name)
+        .help("give the configuration's, or leave the size away")),
+        None => Ok(()),
+    }
+}
+
 /// A speech model of a hub checkpoint: sound to states of its frames.
 ///
 /// Families are wav2vec2-bert, which takes filter banks, and wav2vec2-conformer, which takes samples;
@@ -43,6 +56,12 @@ fn specification(cx: &mut Build<'_>, config: &str, rates: Rates) -> Result<(Spee
     ),
     parameters,
     random,
+    cost(
+        flops = "B * N * (layers * (8 * hidden * feed_forward + 14 * hidden * hidden + 6 * N * hidden + 2 * kernel * hidden) + 2 * F * hidden)",
+        parameters = "layers * (4 * hidden * feed_forward + 2 * feed_forward + 7 * hidden * hidden + (18 + kernel) * hidden) + (hidden + 2) * F + 2 * hidden",
+        activations = "B * N * (layers * (40 * hidden + 4 * feed_forward) + 2 * hidden)",
+        workspace = "B * N * (12 * hidden + 4 * feed_forward)",
+    ),
 )]
 pub struct SpeechEncoder {
     /// The `config.json`, or the folder that has one.
@@ -57,6 +76,19 @@ pub struct SpeechEncoder {
     /// How likely a layer is left out in training; the configuration's `layerdrop`, when absent.
     #[param(range = "[0%, 100%)", kind = "fraction")]
     pub layer_drop: Option<f64>,
+    /// Number of layers. It and the sizes below must be the configuration's, and are needed only where costs are asked
+    /// for: a recipe is checked without its files.
+    #[param(range = ">= 1")]
+    pub layers: Option<usize>,
+    /// Size of the states.
+    #[param(range = ">= 1")]
+    pub hidden: Option<usize>,
+    /// Inner size of the feed-forward blocks.
+    #[param(range = ">= 1")]
+    pub feed_forward: Option<usize>,
+    /// Frames that a layer's convolution spans.
+    #[param(range = ">= 1")]
+    pub kernel: Option<usize>,
 }
 
 impl Component for SpeechEncoder {
@@ -65,6 +97,13 @@ impl Component for SpeechEncoder {
     fn build(&self, cx: &mut Build<'_>) -> Result<Self::State> {
         let rates = [self.dropout, self.attention_dropout, self.layer_drop];
         let (s, config) = specification(cx, &self.config, rates)?;
+        let first = s.layers.first();
+        has_sizes(&[
+            ("layers", self.layers, s.layers.len() as i64),
+            ("hidden", self.hidden, s.hidden),
+            ("feed_forward", self.feed_forward, first.map_or(0, |layer| layer.first.inner)),
+            ("kernel", self.kernel, first.map_or(0, |layer| layer.convolution.width)),
+        ])?;
         Ok((SpeechStack::new(cx, "", &s)?, config))
     }
 

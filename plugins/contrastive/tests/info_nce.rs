@@ -12,6 +12,7 @@ fn objective(positive_in_denominator: bool) -> InfoNce {
         positive_in_denominator,
         negatives: "both_views".to_owned(),
         anchors: "both_views".to_owned(),
+        negative_samples: None,
     }
 }
 
@@ -114,6 +115,7 @@ fn gradients_agree_with_finite_differences() {
                 positive_in_denominator,
                 negatives: negatives.to_owned(),
                 anchors: anchors.to_owned(),
+                negative_samples: None,
             };
             let (first, second) = (matrix(4, 3, 0.9), matrix(4, 3, 2.1));
             let (a, b) = (first.copy().set_requires_grad(true), second.copy().set_requires_grad(true));
@@ -156,6 +158,7 @@ fn every_form_follows_its_sum() {
                     positive_in_denominator,
                     negatives: negatives.to_owned(),
                     anchors: anchors.to_owned(),
+                    negative_samples: None,
                 };
                 let mut expected = Vec::new();
                 let sides = [(&a, &b), (&b, &a)];
@@ -196,4 +199,66 @@ fn a_single_example_has_no_negatives() {
     assert_eq!(losses(&objective(true), &one, &one, 1.0), [0.0, 0.0]);
     let error = objective(false).anchor_losses(&one, &one, 1.0).unwrap_err();
     assert_eq!(error.at, "positive_in_denominator");
+}
+
+fn wav2vec(negative_samples: Option<usize>) -> InfoNce {
+    InfoNce {
+        negatives: "other_view".to_owned(),
+        anchors: "first_view".to_owned(),
+        negative_samples,
+        ..objective(true)
+    }
+}
+
+#[test]
+fn groups_are_as_if_computed_alone() {
+    let (first, second) = (matrix(7, 5, 0.3), matrix(7, 5, 0.7));
+    // Groups of three, one and three, in turns.
+    let groups = Tensor::from_slice(&[9_i64, -4, 9, 70, -4, 9, -4]);
+    for objective in [wav2vec(None), objective(true)] {
+        let got = objective.anchor_losses_among(&first, &second, Some(&groups), None, 0.1).unwrap();
+        let got = Vec::<f64>::try_from(got.to_kind(Kind::Double)).unwrap();
+        for own in [&[0_i64, 2, 5][..], &[1, 4, 6], &[3]] {
+            let index = Tensor::from_slice(own);
+            let alone = losses(
+                &objective,
+                &first.index_select(0, &index),
+                &second.index_select(0, &index),
+                0.1,
+            );
+            let sides = objective.anchor_count(7) as usize / 7;
+            let expected: Vec<f64> = (0..sides)
+                .flat_map(|side| own.iter().map(move |place| side * 7 + *place as usize))
+                .map(|place| got[place])
+                .collect();
+            close(&expected, &alone, 1e-5);
+        }
+    }
+}
+
+/// Similarities of .9 with the positive and .1 and -.2 with two negatives at a temperature of .1, and 101 equal ones.
+#[test]
+fn masked_frames_by_hand() {
+    let anchor = Tensor::from_slice2(&[[1.0_f32, 0.0, 0.0]; 3]);
+    let to = |cosine: f64| [cosine as f32, (1.0 - cosine * cosine).sqrt() as f32, 0.0];
+    let targets = Tensor::from_slice2(&[to(0.9), to(0.1), to(-0.2)]);
+    close(&losses(&wav2vec(None), &anchor, &targets, 0.1)[..1], &[0.000_352_102], 1e-6);
+    let same = Tensor::ones([200, 4], (Kind::Float, Device::Cpu));
+    close(&losses(&wav2vec(Some(100)), &same, &same, 0.1), &[4.615_121; 200], 1e-5);
+    // A group with fewer has what there is.
+    let groups = Tensor::from_slice(&(0..200).map(|i| i64::from(i < 30)).collect::<Vec<_>>());
+    let got = wav2vec(Some(100)).anchor_losses_among(&same, &same, Some(&groups), None, 0.1).unwrap();
+    close(&Vec::<f64>::try_from(got.to_kind(Kind::Double)).unwrap()[29..31], &[30f64.ln(), 101f64.ln()], 1e-5);
+}
+
+#[test]
+fn the_same_code_is_no_negative() {
+    let same = Tensor::ones([5, 4], (Kind::Float, Device::Cpu));
+    let codes = Tensor::from_slice(&[3_i64, 3, 3, 8, 1]);
+    let got = wav2vec(None).anchor_losses_among(&same, &same, None, Some(&codes), 0.1).unwrap();
+    let expected = [3f64.ln(), 3f64.ln(), 3f64.ln(), 5f64.ln(), 5f64.ln()];
+    close(&Vec::<f64>::try_from(got.to_kind(Kind::Double)).unwrap(), &expected, 1e-5);
+    let all = Tensor::from_slice(&[1_i64; 5]);
+    let got = wav2vec(Some(2)).anchor_losses_among(&same, &same, None, Some(&all), 0.1).unwrap();
+    close(&Vec::<f64>::try_from(got.to_kind(Kind::Double)).unwrap(), &[0.0; 5], 1e-6);
 }

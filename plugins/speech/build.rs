@@ -1,0 +1,3 @@
+fn main() {
+    zoo_plugin_build::configure();
+}
