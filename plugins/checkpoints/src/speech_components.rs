@@ -52,6 +52,7 @@ fn has_sizes(sizes: &[(&str, Option<usize>, i64)]) -> Result<()> {
         hidden: "float[B, K, size]" = "states of the last layer, or of what shortens them",
         mask: "int[B, K]"? = "1 for states, 0 for those of padding",
         features: "float[B, N, features]"? = "frames after their norm, before their map",
+        tapped: "float[B, N, hidden]"? = "states after the layers that `tap` says",
         hidden_states: "float[B, N, hidden]"* = "what goes into the first layer, then each layer's states",
     ),
     parameters,
@@ -76,6 +77,9 @@ pub struct SpeechEncoder {
     /// How likely a layer is left out in training; the configuration's `layerdrop`, when absent.
     #[param(range = "[0%, 100%)", kind = "fraction")]
     pub layer_drop: Option<f64>,
+    /// After how many layers `tapped` is taken: 0 for what goes into the first, all when absent.
+    #[param(range = ">= 0")]
+    pub tap: Option<usize>,
     /// Number of layers. It and the sizes below must be the configuration's, and are needed only where costs are asked
     /// for: a recipe is checked without its files.
     #[param(range = ">= 1")]
@@ -104,6 +108,10 @@ impl Component for SpeechEncoder {
             ("feed_forward", self.feed_forward, first.map_or(0, |layer| layer.first.inner)),
             ("kernel", self.kernel, first.map_or(0, |layer| layer.convolution.width)),
         ])?;
+        if let Some(tap) = self.tap.filter(|tap| *tap > s.layers.len()) {
+            let text = format!("the states after {tap} layers, of {}", s.layers.len());
+            return Err(Error::new(text).at("tap").help("take those after a layer that there is"));
+        }
         Ok((SpeechStack::new(cx, "", &s)?, config))
     }
 
@@ -120,8 +128,15 @@ impl Component for SpeechEncoder {
         let inputs =
             SpeechInputs { sound: x.sound, attention_mask: x.attention_mask, hidden: x.mask_time_indices };
         let SpeechAnswer { hidden, mask, features, states } =
-            stack.forward(&inputs, cx.wants("hidden_states"), cx)?;
-        Ok(SpeechEncoderOutputs { hidden, mask: Some(mask), features: Some(features), hidden_states: states })
+            stack.forward(&inputs, cx.wants("hidden_states") || cx.wants("tapped"), cx)?;
+        let tapped = self.tap.map_or(states.last(), |tap| states.get(tap)).map(Tensor::shallow_clone);
+        Ok(SpeechEncoderOutputs {
+            hidden,
+            mask: Some(mask),
+            features: Some(features),
+            tapped,
+            hidden_states: states,
+        })
     }
 }
 

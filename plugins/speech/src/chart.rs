@@ -15,7 +15,7 @@ use zoo_plugin::prelude::*;
     function,
     name = "speech.code_chart",
     inputs(
-        features: "float[B, T, bands]" = "filter banks",
+        features: "float[B, F, bands]" = "filter banks",
         ids: "int[B, T]" = "the code of each frame",
         phones: "int[B, T]" = "the phone of each frame",
     ),
@@ -60,16 +60,17 @@ fn colour(number: i64) -> String {
 }
 
 /// An SVG of one utterance; `features` are frame by frame.
-fn picture(features: &[f64], ids: &[i64], phones: &[i64]) -> String {
+fn picture(features: &[f64], bands: usize, ids: &[i64], phones: &[i64]) -> String {
     let (across, down, colours) = CELL;
-    let bands = features.len() / ids.len().max(1);
+    // Frames of sound that a code stands for.
+    let frames = features.len() / bands.max(1) / ids.len().max(1);
     let (width, height) = (MARGIN + across * ids.len(), down * bands + 2 * (colours + 4));
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
          font-family=\"sans-serif\" font-size=\"11\">\n<rect width=\"{width}\" height=\"{height}\" fill=\"white\"/>\n"
     );
     let largest = features.iter().fold(1e-9_f64, |largest, x| largest.max(x.abs()));
-    for (frame, row) in features.chunks(bands.max(1)).enumerate() {
+    for (frame, row) in features.chunks(bands.max(1)).step_by(frames.max(1)).enumerate() {
         for (band, x) in row.iter().enumerate() {
             let grey = (255.0 * (0.5 - 0.5 * x / largest)).round().clamp(0.0, 255.0);
             let (left, top) = (MARGIN + across * frame, down * (bands - 1 - band));
@@ -109,7 +110,8 @@ impl Component for CodeChart {
                 let features = Vec::<f64>::try_from(&row(x.features, number)?.f_to_kind(Kind::Double)?)?;
                 let ids = Vec::<i64>::try_from(&row(x.ids, number)?)?;
                 let phones = Vec::<i64>::try_from(&row(x.phones, number)?)?;
-                let svg = picture(&features, &ids, &phones);
+                let bands = x.features.size3()?.2 as usize;
+                let svg = picture(&features, bands, &ids, &phones);
                 cx.artifact(&format!("utterance {}", number + 1), "image/svg+xml", svg.as_bytes());
             }
         }

@@ -3,6 +3,14 @@
 use zoo_plugin::prelude::*;
 use zoo_torch::modes::Autocast;
 
+/// Labels, -1 where the mask is 0.
+pub(crate) fn masked(labels: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
+    Ok(match mask {
+        Some(mask) => labels.f_masked_fill(&mask.f_eq(0)?, -1)?,
+        None => labels.shallow_clone(),
+    })
+}
+
 /// Connectionist temporal classification: the probability of a label sequence, summed over all ways to spread it
 /// over the frames.
 ///
@@ -24,7 +32,8 @@ use zoo_torch::modes::Autocast;
     inputs(
         logits: "float[B, T, classes]" = "scores of the labels, and last of the blank",
         attention_mask: "int[B, T]"? = "1 for frames, 0 for padding after them; all ones, when absent",
-        labels: "int[B, L]" = "the labels; below 0 for padding after them",
+        labels: "int[B, L]" = "the labels; below 0 for none",
+        label_mask: "int[B, L]"? = "1 for labels, 0 for padding; all ones, when absent",
     ),
     outputs(loss: "float[]" = "sum over the utterances, in nats"),
     count_inputs(labels),
@@ -37,7 +46,12 @@ impl Ctc {
     ///
     /// # Errors
     /// A label that is the blank or beyond, and libtorch's errors.
-    pub fn loss(logits: &Tensor, attention_mask: Option<&Tensor>, labels: &Tensor) -> Result<Tensor> {
+    pub fn loss(
+        logits: &Tensor,
+        attention_mask: Option<&Tensor>,
+        labels: &Tensor,
+        label_mask: Option<&Tensor>,
+    ) -> Result<Tensor> {
         let (batch, length, classes) = logits.size3()?;
         let _full_width = Autocast::pause(logits.device()).map_err(|e| Error::new(e.to_string()))?;
         let kind = if logits.kind() == Kind::Double { Kind::Double } else { Kind::Float };
@@ -47,6 +61,7 @@ impl Ctc {
         }
         let blank = classes - 1;
         let (_, longest) = labels.size2()?;
+        let labels = masked(labels, label_mask)?;
         let said = Vec::<i64>::try_from(&labels.f_to_device(Device::Cpu)?.f_reshape([-1])?)?;
         if let Some(label) = said.iter().find(|label| **label > blank) {
             let text = format!("the label {label}, with {classes} classes of which the last is the blank");
@@ -88,7 +103,7 @@ impl Component for Ctc {
     }
 
     fn call(&self, _: &(), x: CtcInputs<'_>, _: &mut Call<'_>) -> Result<CtcOutputs> {
-        Ok(CtcOutputs { loss: Self::loss(x.logits, x.attention_mask, x.labels)? })
+        Ok(CtcOutputs { loss: Self::loss(x.logits, x.attention_mask, x.labels, x.label_mask)? })
     }
 
     fn count(&self, _: &(), ports: &Inputs<'_>, _: &mut Call<'_>) -> Result<f64> {

@@ -81,6 +81,22 @@ pub struct Bank {
 }
 
 impl LogMel {
+    /// With frames of 25 ms every 10 ms, from 20 Hz on, normalised.
+    pub fn standard(frames: usize, bands: usize, sampling_rate: usize) -> Self {
+        Self { frames, bands, sampling_rate, window: 0.025, hop: 0.01, lowest: 20.0, normalize: true }
+    }
+
+    /// 1 for frames and 0 for padding after them, int[B, frames], from the frames of each row.
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub fn mask(&self, counts: &[i64]) -> Result<Tensor> {
+        let frames = self.frames as i64;
+        let mask: Vec<i64> =
+            counts.iter().flat_map(|count| (0..frames).map(move |frame| i64::from(frame < *count))).collect();
+        Ok(Tensor::f_from_slice(&mask)?.f_reshape([counts.len() as i64, frames])?)
+    }
+
     /// The window and the bands.
     ///
     /// # Errors
@@ -171,19 +187,18 @@ impl Component for LogMel {
             Some(lengths) => Vec::<i64>::try_from(lengths)?,
             None => vec![samples; batch as usize],
         };
-        let (mut rows, mut mask) = (Vec::new(), Vec::new());
+        let (mut rows, mut counts) = (Vec::new(), Vec::new());
         for (row, length) in lengths.into_iter().enumerate() {
             let sound = x.waveform.f_select(0, row as i64)?.f_narrow(0, 0, length.clamp(0, samples))?;
             let (features, count) = self.row(bank, &sound)?;
             rows.push(features);
-            mask.extend((0..self.frames as i64).map(|frame| i64::from(frame < count)));
+            counts.push(count);
         }
         let features = if rows.is_empty() {
             Tensor::f_zeros([0, self.frames as i64, self.bands as i64], (Kind::Float, Device::Cpu))?
         } else {
             Tensor::f_stack(&rows, 0)?
         };
-        let attention_mask = Tensor::f_from_slice(&mask)?.f_reshape([batch, self.frames as i64])?;
-        Ok(LogMelOutputs { features, attention_mask })
+        Ok(LogMelOutputs { features, attention_mask: self.mask(&counts)? })
     }
 }

@@ -18,8 +18,9 @@ use zoo_plugin::prelude::*;
     name = "speech.synthetic_phones",
     outputs(
         features: "float[B, frames, bands]" = "filter banks",
-        frame_phones: "int[B, frames]" = "the phone of each frame, from 0",
-        phones: "int[B, frames/2]" = "the phones one after the other; -1 for padding after them",
+        attention_mask: "int[B, frames]" = "1: no frame is padding",
+        frame_phones: "int[B, frames/stride]" = "the phone of each frame that is told, from 0",
+        text: "text[B]" = "the phones one after the other, p0 to p19, between single spaces",
     ),
     random,
 )]
@@ -27,7 +28,7 @@ pub struct SyntheticPhones {
     /// Number of utterances.
     #[param(default = 10_000, range = ">= 1")]
     pub utterances: usize,
-    /// Frames of an utterance; even.
+    /// Frames of an utterance.
     #[param(default = 48, range = ">= 2")]
     pub frames: usize,
     /// Numbers of a frame.
@@ -45,6 +46,9 @@ pub struct SyntheticPhones {
     /// Standard deviation of the noise of a number.
     #[param(default = 0.6, range = ">= 0")]
     pub noise_deviation: f64,
+    /// The phone of every so manieth frame is told, for models that make frames fewer; must divide `frames`.
+    #[param(default = 1, range = ">= 1")]
+    pub stride: usize,
     /// Which language is spoken.
     #[param(default = 0)]
     pub language: usize,
@@ -126,10 +130,10 @@ impl Component for SyntheticPhones {
     type State = (Language, u64);
 
     fn build(&self, cx: &mut Build<'_>) -> Result<Self::State> {
-        if !self.frames.is_multiple_of(2) {
-            return Err(Error::new(format!("{} frames, and a phone has 2 at least", self.frames))
-                .at("frames")
-                .help("choose an even number"));
+        if !self.frames.is_multiple_of(self.stride) {
+            return Err(Error::new(format!("{} frames are no multiple of {}", self.frames, self.stride))
+                .at("stride")
+                .help("choose a divisor of the frames"));
         }
         if self.successors >= self.phones {
             let text = format!("{} successors among {} other phones", self.successors, self.phones - 1);
@@ -148,8 +152,7 @@ impl Component for SyntheticPhones {
         indices: &[i64],
         _: &mut Call<'_>,
     ) -> Result<SyntheticPhonesOutputs> {
-        let longest = self.frames / 2;
-        let (mut features, mut frame_phones, mut phones) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut features, mut frame_phones, mut text) = (Vec::new(), Vec::new(), Vec::new());
         for index in indices {
             let row = u64::try_from(*index).ok().filter(|row| *row < self.utterances as u64);
             let row = row.ok_or_else(|| {
@@ -160,14 +163,17 @@ impl Component for SyntheticPhones {
             random.set_stream(row);
             let said = self.utterance(language, &mut random);
             features.extend(said.features);
-            frame_phones.extend(said.frame_phones);
-            phones.extend(said.phones.into_iter().chain(std::iter::repeat(-1)).take(longest));
+            frame_phones.extend(said.frame_phones.into_iter().step_by(self.stride));
+            let names: Vec<String> = said.phones.iter().map(|phone| format!("p{phone}")).collect();
+            text.push(names.join(" "));
         }
         let (count, frames) = (indices.len() as i64, self.frames as i64);
         Ok(SyntheticPhonesOutputs {
             features: Tensor::f_from_slice(&features)?.f_reshape([count, frames, self.bands as i64])?,
-            frame_phones: Tensor::f_from_slice(&frame_phones)?.f_reshape([count, frames])?,
-            phones: Tensor::f_from_slice(&phones)?.f_reshape([count, longest as i64])?,
+            attention_mask: Tensor::f_ones([count, frames], (Kind::Int64, Device::Cpu))?,
+            frame_phones: Tensor::f_from_slice(&frame_phones)?
+                .f_reshape([count, frames / self.stride as i64])?,
+            text,
         })
     }
 }
