@@ -719,7 +719,10 @@ impl<'d> ArmChecker<'d> {
                                 codes::BAD_SCHEDULE,
                                 "`exponential` goes between two values of one sign, neither of them 0",
                             )
-                            .primary(expression.span, "expected `exponential(from: 2.0, to: 0.1, over: 2k steps)`"),
+                            .primary(
+                                expression.span,
+                                "expected `exponential(from: 2.0, to: 0.1, over: 2k steps)`",
+                            ),
                         );
                     }
                 })

@@ -177,8 +177,9 @@ impl InfoNce {
         let losses = self.within(&first, &second, Some(&groups.padding), codes.as_ref(), temperature)?;
         let of_examples = |losses: &Tensor| losses.f_reshape([-1])?.f_index_select(0, &groups.real);
         let (count, ends) = (groups.padding.size()[0], if self.both_anchors() { 2 } else { 1 });
-        let sides: Vec<Tensor> =
-            (0..ends).map(|end| of_examples(&losses.f_narrow(0, end * count, count)?)).collect::<std::result::Result<_, _>>()?;
+        let sides: Vec<Tensor> = (0..ends)
+            .map(|end| of_examples(&losses.f_narrow(0, end * count, count)?))
+            .collect::<std::result::Result<_, _>>()?;
         Ok(Tensor::f_cat(&sides, 0)?)
     }
 

@@ -220,12 +220,8 @@ fn groups_are_as_if_computed_alone() {
         let got = Vec::<f64>::try_from(got.to_kind(Kind::Double)).unwrap();
         for own in [&[0_i64, 2, 5][..], &[1, 4, 6], &[3]] {
             let index = Tensor::from_slice(own);
-            let alone = losses(
-                &objective,
-                &first.index_select(0, &index),
-                &second.index_select(0, &index),
-                0.1,
-            );
+            let alone =
+                losses(&objective, &first.index_select(0, &index), &second.index_select(0, &index), 0.1);
             let sides = objective.anchor_count(7) as usize / 7;
             let expected: Vec<f64> = (0..sides)
                 .flat_map(|side| own.iter().map(move |place| side * 7 + *place as usize))
@@ -248,7 +244,11 @@ fn masked_frames_by_hand() {
     // A group with fewer has what there is.
     let groups = Tensor::from_slice(&(0..200).map(|i| i64::from(i < 30)).collect::<Vec<_>>());
     let got = wav2vec(Some(100)).anchor_losses_among(&same, &same, Some(&groups), None, 0.1).unwrap();
-    close(&Vec::<f64>::try_from(got.to_kind(Kind::Double)).unwrap()[29..31], &[30f64.ln(), 101f64.ln()], 1e-5);
+    close(
+        &Vec::<f64>::try_from(got.to_kind(Kind::Double)).unwrap()[29..31],
+        &[30f64.ln(), 101f64.ln()],
+        1e-5,
+    );
 }
 
 #[test]

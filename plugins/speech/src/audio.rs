@@ -165,12 +165,7 @@ impl Component for AudioFolder {
         Ok(recordings.list.len())
     }
 
-    fn read(
-        &self,
-        recordings: &Recordings,
-        indices: &[i64],
-        _: &mut Call<'_>,
-    ) -> Result<AudioFolderOutputs> {
+    fn read(&self, recordings: &Recordings, indices: &[i64], _: &mut Call<'_>) -> Result<AudioFolderOutputs> {
         let (mut rows, mut counts, mut text) = (Vec::new(), Vec::new(), Vec::new());
         for index in indices {
             let found = usize::try_from(*index).ok().and_then(|row| recordings.list.get(row));

@@ -47,7 +47,8 @@ impl CodeChart {
             Ok(x.f_narrow(1, 0, others)?.f_eq_tensor(&x.f_narrow(1, length.min(1), others)?)?)
         };
         let (codes, phones) = (same(ids)?, same(phones)?);
-        let sum = |x: &Tensor| x.f_to_kind(Kind::Float)?.f_sum_dim_intlist([1_i64].as_slice(), false, Kind::Float);
+        let sum =
+            |x: &Tensor| x.f_to_kind(Kind::Float)?.f_sum_dim_intlist([1_i64].as_slice(), false, Kind::Float);
         let count = sum(&phones)?;
         let share = sum(&codes.f_logical_and(&phones)?)?.f_div(&count.f_clamp_min(1.0)?)?;
         Ok(share.f_masked_fill(&count.f_eq(0)?, 1.0)?)
@@ -103,9 +104,16 @@ impl Component for CodeChart {
         Ok(AtomicBool::new(self.pictures == 0))
     }
 
-    fn call(&self, drawn: &AtomicBool, x: CodeChartInputs<'_>, cx: &mut Call<'_>) -> Result<CodeChartOutputs> {
+    fn call(
+        &self,
+        drawn: &AtomicBool,
+        x: CodeChartInputs<'_>,
+        cx: &mut Call<'_>,
+    ) -> Result<CodeChartOutputs> {
         if !drawn.swap(true, Ordering::Relaxed) {
-            let row = |x: &Tensor, row: i64| x.f_detach()?.f_select(0, row)?.f_reshape([-1])?.f_to_device(Device::Cpu);
+            let row = |x: &Tensor, row: i64| {
+                x.f_detach()?.f_select(0, row)?.f_reshape([-1])?.f_to_device(Device::Cpu)
+            };
             for number in 0..x.ids.size2()?.0.min(self.pictures as i64) {
                 let features = Vec::<f64>::try_from(&row(x.features, number)?.f_to_kind(Kind::Double)?)?;
                 let ids = Vec::<i64>::try_from(&row(x.ids, number)?)?;

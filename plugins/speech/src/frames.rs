@@ -62,14 +62,20 @@ impl Component for FrameEncoder {
 
     fn build(&self, cx: &mut Build<'_>) -> Result<Frames> {
         if !self.reduction.is_power_of_two() {
-            return Err(Error::new(format!("every convolution halves the frames, and {} is no power of two", self.reduction))
-                .at("reduction")
-                .help("choose 1, 2 or 4"));
+            return Err(Error::new(format!(
+                "every convolution halves the frames, and {} is no power of two",
+                self.reduction
+            ))
+            .at("reduction")
+            .help("choose 1, 2 or 4"));
         }
         if !self.bands.is_multiple_of(self.reduction) {
-            return Err(Error::new(format!("{} bands cannot be made {} times fewer", self.bands, self.reduction))
-                .at("bands")
-                .help("choose a multiple of the reduction"));
+            return Err(Error::new(format!(
+                "{} bands cannot be made {} times fewer",
+                self.bands, self.reduction
+            ))
+            .at("bands")
+            .help("choose a multiple of the reduction"));
         }
         let (bands, channels) = (self.bands as i64, self.channels as i64);
         let mut convolutions = Vec::new();
@@ -108,8 +114,10 @@ impl Component for FrameEncoder {
         if !frames.convolutions.is_empty() {
             states = states.f_unsqueeze(1)?;
             for (weight, bias) in &frames.convolutions {
-                states = states.f_masked_fill(&mask.f_logical_not()?.f_unsqueeze(1)?.f_unsqueeze(-1)?, 0.0)?;
-                states = states.f_conv2d(weight, Some(bias), [2_i64, 2], [1_i64, 1], [1_i64, 1], 1)?.f_relu()?;
+                states =
+                    states.f_masked_fill(&mask.f_logical_not()?.f_unsqueeze(1)?.f_unsqueeze(-1)?, 0.0)?;
+                states =
+                    states.f_conv2d(weight, Some(bias), [2_i64, 2], [1_i64, 1], [1_i64, 1], 1)?.f_relu()?;
                 mask = mask.f_slice(1, 0, None::<i64>, 2)?;
             }
             states = states.f_transpose(1, 2)?.f_flatten(2, 3)?;

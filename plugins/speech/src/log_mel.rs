@@ -110,7 +110,11 @@ impl LogMel {
             return Err(Error::new(text).at("window").help("give frames at least 2 samples"));
         }
         if self.lowest >= rate / 2.0 {
-            let text = format!("bands from {} Hz on, of sound with frequencies up to {} Hz", self.lowest, rate / 2.0);
+            let text = format!(
+                "bands from {} Hz on, of sound with frequencies up to {} Hz",
+                self.lowest,
+                rate / 2.0
+            );
             return Err(Error::new(text).at("lowest"));
         }
         let transform = (sizes.0 as u64).next_power_of_two() as i64;

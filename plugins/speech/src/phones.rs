@@ -83,9 +83,8 @@ impl SyntheticPhones {
     /// The language, from its number alone.
     pub fn language(&self) -> Language {
         let mut random = ChaCha8Rng::seed_from_u64(self.language as u64);
-        let spectra = (0..self.phones)
-            .map(|_| (0..self.bands).map(|_| normal(&mut random)).collect())
-            .collect();
+        let spectra =
+            (0..self.phones).map(|_| (0..self.bands).map(|_| normal(&mut random)).collect()).collect();
         let successors = (0..self.phones)
             .map(|phone| {
                 let mut others: Vec<usize> = (0..self.phones).filter(|other| *other != phone).collect();

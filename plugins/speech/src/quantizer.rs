@@ -101,9 +101,7 @@ impl Quantizer {
         let table = self.table.f_to_kind(logits.kind())?;
         let by_group = |x: &Tensor| x.f_reshape([batch * length, groups, codes]);
         let noisy = match drawn {
-            Some((noise, temperature)) => {
-                by_group(&logits.f_add(noise)?)?.f_div_scalar(temperature)?
-            }
+            Some((noise, temperature)) => by_group(&logits.f_add(noise)?)?.f_div_scalar(temperature)?,
             None => by_group(logits)?,
         };
         let chosen = noisy.f_argmax(-1, false)?;
@@ -141,7 +139,8 @@ impl Component for GumbelVectorQuantizer {
                 .help("choose groups so that size / groups is whole"));
         }
         if u32::try_from(self.groups).ok().and_then(|g| (self.codes as i64).checked_pow(g)).is_none() {
-            let text = format!("{} groups of {} codes are more ids than 64 bits have", self.groups, self.codes);
+            let text =
+                format!("{} groups of {} codes are more ids than 64 bits have", self.groups, self.codes);
             return Err(Error::new(text).at("groups").help("take fewer groups, or fewer codes"));
         }
         let (groups, codes) = (self.groups as i64, self.codes as i64);

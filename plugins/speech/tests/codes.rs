@@ -19,7 +19,8 @@ fn close(got: &[f64], expected: &[f64], tolerance: f64) {
 /// Deterministic values without a pattern, around zero.
 fn wave(shape: &[i64], salt: f64) -> Tensor {
     let count: i64 = shape.iter().product();
-    let values: Vec<f64> = (0..count).map(|i| ((i as f64 * 12.9898 + salt).sin() * 43758.5453).fract()).collect();
+    let values: Vec<f64> =
+        (0..count).map(|i| ((i as f64 * 12.9898 + salt).sin() * 43758.5453).fract()).collect();
     Tensor::from_slice(&values).reshape(shape)
 }
 

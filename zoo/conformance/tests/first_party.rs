@@ -55,7 +55,9 @@ fn options(folder: &Path) -> Options {
     std::fs::copy(photographs, folder.join("photographs.parquet")).unwrap();
     std::fs::create_dir_all(folder.join("recordings")).unwrap();
     // A second of a WAV file, 16 bits, 16 kHz.
-    let mut sound = b"RIFF\x24\x7d\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x80\x3e\0\0\0\x7d\0\0\x02\0\x10\0data\0\x7d\0\0".to_vec();
+    let mut sound =
+        b"RIFF\x24\x7d\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x80\x3e\0\0\0\x7d\0\0\x02\0\x10\0data\0\x7d\0\0"
+            .to_vec();
     sound.extend((0..16_000_i32).flat_map(|n| ((n * 331 % 20_000) as i16 - 10_000).to_le_bytes()));
     for name in ["a", "b", "c"] {
         std::fs::write(folder.join(format!("recordings/{name}.wav")), &sound).unwrap();
