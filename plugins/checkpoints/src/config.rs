@@ -1,5 +1,6 @@
 //! A `config.json` of the hub, read with errors that name the key.
 
+use crate::blocks::activation::Activation;
 use serde_json::{Map, Value, json};
 use std::io::Read;
 use std::path::Path;
@@ -268,6 +269,22 @@ impl Config {
             .at("config")
     }
 
+    /// The activation function that a key names, or the default.
+    ///
+    /// # Errors
+    /// One that is not built.
+    pub fn activation(&self, key: &str, default: &str) -> Result<Activation> {
+        self.activation_named(key, self.text_or(key, default)?)
+    }
+
+    /// The activation function of that name, which comes from `key`.
+    ///
+    /// # Errors
+    /// One that is not built.
+    pub fn activation_named(&self, key: &str, name: &str) -> Result<Activation> {
+        Activation::named(name).ok_or_else(|| self.unsupported(key, &Activation::names()))
+    }
+
     /// A text, or the default.
     ///
     /// # Errors
@@ -346,6 +363,12 @@ impl Config {
         let mut map = self.map.clone();
         map.insert(key.to_owned(), value.into());
         Self { map }
+    }
+
+    /// The same with that value where the key is missing; null stays.
+    #[must_use]
+    pub fn with_absent(&self, key: &str, value: impl Into<Value>) -> Self {
+        if self.has(key) { self.clone() } else { self.with(key, value) }
     }
 
     /// The same with that value where there is none.

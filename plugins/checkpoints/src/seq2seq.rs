@@ -97,8 +97,8 @@ impl Component for Seq2Seq {
             .map_err(|e| if e.at.is_empty() { e.at("config") } else { e })?
             .changed(overrides)?;
         let encoder = Stack::new(cx, s.encoder.prefix, &s.encoder)?.described(&config);
-        let words = encoder.words().shallow_clone();
-        let decoder = Stack::sharing(cx, s.decoder.prefix, &s.decoder, Some(words))?;
+        let words = (!s.own_words).then(|| encoder.words().shallow_clone());
+        let decoder = Stack::sharing(cx, s.decoder.prefix, &s.decoder, words)?;
         let init = Init::Normal { mean: 0.0, std: s.decoder.embeddings.deviation };
         let head = VocabularyHead::new(cx, s.decoder.hidden, s.decoder.embeddings.vocabulary, init, &s.head)?;
         Ok(Pair { encoder, decoder, head, start: s.start, padding: s.padding })

@@ -62,8 +62,10 @@ pub struct Specification {
 pub struct PairSpecification {
     /// What reads.
     pub encoder: Specification,
-    /// What writes; the token table is the encoder's.
+    /// What writes.
     pub decoder: Specification,
+    /// Whether it has a token table of its own; else the encoder's.
+    pub own_words: bool,
     /// Scores of the next token.
     pub head: VocabularySpecification,
     /// The token that a text begins with.

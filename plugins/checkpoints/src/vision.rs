@@ -47,6 +47,8 @@ pub struct VisionSpecification {
 #[expect(clippy::large_enum_variant, reason = "there is one a model")]
 #[derive(Clone, Copy, Debug)]
 pub enum VisionPooling {
+    /// The class token's state as it is.
+    State,
     /// The class token's state, normalised.
     Class(NamedNorm),
     /// The mean of the patches, normalised.
@@ -240,6 +242,7 @@ pub struct Pooler(Parts);
 #[expect(clippy::large_enum_variant, reason = "there is one a model")]
 #[derive(Debug)]
 enum Parts {
+    State,
     Class(Norm),
     Mean(Norm, i64),
     Dense(Transform),
@@ -259,6 +262,7 @@ impl Pooler {
     ) -> Result<Self> {
         let hidden = patches.hidden;
         Ok(Self(match s {
+            VisionPooling::State => Parts::State,
             VisionPooling::Class(n) => Parts::Class(norm(cx, prefix, hidden, *n)?),
             VisionPooling::Mean(n) => {
                 Parts::Mean(norm(cx, prefix, hidden, *n)?, i64::from(patches.class.is_some()))
@@ -290,6 +294,7 @@ impl Pooler {
     pub fn forward(&self, hidden: &Tensor, cx: &Call<'_>) -> Result<Tensor> {
         let (batch, tokens, size) = hidden.size3()?;
         match &self.0 {
+            Parts::State => Ok(hidden.f_select(1, 0)?),
             Parts::Class(norm) => norm.forward(&hidden.f_select(1, 0)?),
             Parts::Mean(norm, first) => {
                 let patches = hidden.f_narrow(1, *first, tokens - first)?;

@@ -14,11 +14,11 @@ fn specification(
     config: &str,
     dropout: Option<f64>,
     attention_dropout: Option<f64>,
-) -> Result<VisionSpecification> {
+) -> Result<(VisionSpecification, Config)> {
     let path = cx.asset(config).map_err(|e| e.at("config"))?;
     let config = Config::read(&path).map_err(|e| e.at("config"))?;
     let read = families::vision(&config).map_err(|e| if e.at.is_empty() { e.at("config") } else { e })?;
-    Ok(read.changed(dropout, attention_dropout))
+    Ok((read.changed(dropout, attention_dropout), config))
 }
 
 fn none(s: &VisionSpecification, what: &str) -> Error {
@@ -64,22 +64,26 @@ pub struct VisionEncoder {
 }
 
 impl Component for VisionEncoder {
-    type State = (VisionStack, Option<Pooler>);
+    type State = (VisionStack, Option<Pooler>, Config);
 
     fn build(&self, cx: &mut Build<'_>) -> Result<Self::State> {
-        let s = specification(cx, &self.config, self.dropout, self.attention_dropout)?;
+        let (s, config) = specification(cx, &self.config, self.dropout, self.attention_dropout)?;
         let stack = VisionStack::new(cx, "", &s)?;
         let optional = matches!(s.pooling, Some(VisionPooling::Dense(_) | VisionPooling::Mean(_)));
         if self.pooler && s.pooling.is_none() {
             return Err(none(&s, "vector of an image"));
         }
         let pooling = s.pooling.filter(|_| self.pooler || !optional);
-        Ok((stack, pooling.map(|p| Pooler::new(cx, "", &s.patches, &p)).transpose()?))
+        Ok((stack, pooling.map(|p| Pooler::new(cx, "", &s.patches, &p)).transpose()?, config))
+    }
+
+    fn export(&self, (_, _, config): &Self::State) -> Result<Vec<u8>> {
+        config.of_class(&["Model"], None)
     }
 
     fn call(
         &self,
-        (stack, pooler): &Self::State,
+        (stack, pooler, _): &Self::State,
         x: VisionEncoderInputs<'_>,
         cx: &mut Call<'_>,
     ) -> Result<VisionEncoderOutputs> {
@@ -130,11 +134,21 @@ pub struct ImageClassifier {
     pub classes: Option<usize>,
 }
 
+/// Stack, vector and map of a classifier.
+#[derive(Debug)]
+pub struct Classifier {
+    stack: VisionStack,
+    pooler: Option<Pooler>,
+    map: Projection,
+    classes: i64,
+    config: Config,
+}
+
 impl Component for ImageClassifier {
-    type State = (VisionStack, Option<Pooler>, Projection);
+    type State = Classifier;
 
     fn build(&self, cx: &mut Build<'_>) -> Result<Self::State> {
-        let s = specification(cx, &self.config, self.dropout, self.attention_dropout)?;
+        let (s, config) = specification(cx, &self.config, self.dropout, self.attention_dropout)?;
         let (name, classes) = s.classifier.ok_or_else(|| none(&s, "classifier of images"))?;
         let stack = VisionStack::new(cx, s.prefix, &s)?;
         // ViT's dense layer is no part of its classifier.
@@ -142,23 +156,28 @@ impl Component for ImageClassifier {
         let pooler = pooling.map(|p| Pooler::new(cx, s.prefix, &s.patches, &p)).transpose()?;
         let style = Style { bias: true, transposed: false, deviation: s.patches.deviation };
         let classes = self.classes.map_or(classes, |n| n as i64);
-        Ok((stack, pooler, Projection::new(cx, name, s.patches.hidden, classes, style)?))
+        let map = Projection::new(cx, name, s.patches.hidden, classes, style)?;
+        Ok(Classifier { stack, pooler, map, classes, config })
+    }
+
+    fn export(&self, state: &Self::State) -> Result<Vec<u8>> {
+        state.config.of_class(&["ForImageClassification"], Some(state.classes))
     }
 
     fn call(
         &self,
-        (stack, pooler, classifier): &Self::State,
+        state: &Self::State,
         x: ImageClassifierInputs<'_>,
         cx: &mut Call<'_>,
     ) -> Result<ImageClassifierOutputs> {
         let VisionAnswer { hidden, states } =
-            stack.forward(x.pixel_values, None, cx.wants("hidden_states"), cx)?;
+            state.stack.forward(x.pixel_values, None, cx.wants("hidden_states"), cx)?;
         let logits = if cx.wants("logits") {
-            let vector = match pooler {
+            let vector = match &state.pooler {
                 Some(pooler) => pooler.forward(&hidden, cx)?,
                 None => hidden.f_select(1, 0)?,
             };
-            Some(classifier.forward(&vector)?)
+            Some(state.map.forward(&vector)?)
         } else {
             None
         };
@@ -216,10 +235,10 @@ pub enum MaskedHead {
 }
 
 impl Component for MaskedImage {
-    type State = (VisionStack, MaskedHead);
+    type State = (VisionStack, MaskedHead, Config);
 
     fn build(&self, cx: &mut Build<'_>) -> Result<Self::State> {
-        let s = specification(cx, &self.config, self.dropout, self.attention_dropout)?;
+        let (s, config) = specification(cx, &self.config, self.dropout, self.attention_dropout)?;
         let stack = VisionStack::new(cx, s.prefix, &s)?;
         let head = match s.masked.as_ref().ok_or_else(|| none(&s, "head for hidden patches"))? {
             MaskedSpecification::Tokens { norm: (name, norm), map, vocabulary, style } => MaskedHead::Tokens(
@@ -230,12 +249,19 @@ impl Component for MaskedImage {
                 MaskedHead::Pixels(Decoder::new(cx, &s.patches, decoder)?)
             }
         };
-        Ok((stack, head))
+        Ok((stack, head, config))
+    }
+
+    fn export(&self, (_, head, config): &Self::State) -> Result<Vec<u8>> {
+        match head {
+            MaskedHead::Tokens(..) => config.of_class(&["ForMaskedImageModeling"], None),
+            MaskedHead::Pixels(_) => config.of_class(&["ForPreTraining"], None),
+        }
     }
 
     fn call(
         &self,
-        (stack, head): &Self::State,
+        (stack, head, _): &Self::State,
         x: MaskedImageInputs<'_>,
         cx: &mut Call<'_>,
     ) -> Result<MaskedImageOutputs> {

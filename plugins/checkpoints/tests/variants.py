@@ -100,6 +100,13 @@ VARIANTS = {
     "w2v_bert_rotary": ("Wav2Vec2BertForCTC", dict(FRAMES, position_embeddings_type="rotary", conv_depthwise_kernel_size=5)),
     "w2v_bert_none": ("Wav2Vec2BertModel", dict(FRAMES, position_embeddings_type=None, mask_time_prob=0.0)),
     "w2v_bert_fewer": ("Wav2Vec2BertForCTC", dict(FRAMES, add_adapter=True, num_adapter_layers=2, output_hidden_size=12, adapter_act="gelu", use_intermediate_ffn_before_adapter=True)),
+    # Keys that are left out of config.json are what transformers takes without them.
+    "gemma2_left_out": ("Gemma2ForCausalLM", dict(LLAMA, hidden_size=4, num_hidden_layers=2, num_key_value_heads=4, head_dim=256, query_pre_attn_scalar=9, sliding_window=4096), ["num_key_value_heads", "head_dim", "sliding_window", "attn_logit_softcapping", "final_logit_softcapping", "tie_word_embeddings"]),
+    "qwen3_left_out": ("Qwen3ForCausalLM", dict(LLAMA, num_hidden_layers=1, num_attention_heads=32, num_key_value_heads=32, head_dim=128, hidden_size=4), ["num_key_value_heads", "head_dim", "attention_bias", "layer_types"]),
+    # transformers rotates whole heads of Llama, whatever this says.
+    "llama_partial": ("LlamaForCausalLM", dict(LLAMA, rope_parameters=dict(rope_type="default", rope_theta=500.0, partial_rotary_factor=0.5), hidden_act="hardswish")),
+    "beit_pooled": ("BeitModel", dict(VIT, use_mean_pooling=False, use_relative_position_bias=True, drop_path_rate=0.0, hidden_act="leaky_relu")),
+    "bart_untied": ("BartForConditionalGeneration", dict(vocab_size=64, d_model=16, encoder_layers=2, decoder_layers=2, encoder_attention_heads=2, decoder_attention_heads=4, encoder_ffn_dim=20, decoder_ffn_dim=28, max_position_embeddings=32, scale_embedding=True, activation_function="relu6", dropout=0.0, tie_word_embeddings=False)),
     "bart_uneven": ("BartForConditionalGeneration", dict(vocab_size=64, d_model=16, encoder_layers=1, decoder_layers=3, encoder_attention_heads=2, decoder_attention_heads=4, encoder_ffn_dim=20, decoder_ffn_dim=28, max_position_embeddings=32, scale_embedding=True, activation_function="relu", dropout=0.0)),
 }
 
@@ -184,7 +191,7 @@ def labels(kind, config, given, generator):
 
 
 def write(folder, name):
-    kind, settings = VARIANTS[name]
+    kind, settings, *left_out = VARIANTS[name]
     generator = torch.Generator().manual_seed(sum(map(ord, name)))
     torch.manual_seed(sum(map(ord, name)))
     cls = getattr(transformers, kind)
@@ -243,6 +250,10 @@ def write(folder, name):
             flat = parameter.grad.double().flatten()
             probe = torch.arange(1, flat.numel() + 1, dtype=torch.float64).sin()
             tensors[f"probe.{parameter_name}"] = torch.stack([(flat * probe).sum(), flat.abs().max()])
+    if left_out:
+        config = json.loads((target / "config.json").read_text())
+        kept = {key: value for key, value in config.items() if key not in left_out[0]}
+        (target / "config.json").write_text(json.dumps(kept, indent=2) + "\n")
     (target / "generation_config.json").unlink(missing_ok=True)
     save_file({k: v.detach().contiguous().clone() for k, v in tensors.items()}, target / "oracle.safetensors")
 

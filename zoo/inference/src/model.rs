@@ -157,7 +157,8 @@ impl Model {
         // What is missing or damaged is said where weights are loaded.
         let has_pooler = |folder: &Path| {
             let shapes = zoo_host::weight_shapes(folder).unwrap_or_default();
-            shapes.keys().any(|name| name.ends_with("pooler.dense.weight"))
+            let poolers = ["pooler.dense.weight", "pooler.layernorm.weight"];
+            shapes.keys().any(|name| poolers.iter().any(|pooler| name.ends_with(pooler)))
         };
         if matches!(head, Head::Encoder | Head::VisionEncoder) && has_pooler(folder) {
             parameters.insert("pooler".to_owned(), json!(true));

@@ -1,6 +1,6 @@
 //! Activation functions under the names that configurations use.
 
-use zoo_plugin::{Error, Result, Tensor};
+use zoo_plugin::{Result, Tensor};
 
 /// A function of each element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,12 @@ pub enum Activation {
     Sigmoid,
     /// x tanh(log(1 + exp x)) (Misra, 2019).
     Mish,
+    /// min(max(x, 0), 6).
+    Relu6,
+    /// max(x, x / 100).
+    LeakyRelu,
+    /// x min(max(x + 3, 0), 6) / 6 (Howard et al., 2019).
+    HardSwish,
     /// x itself.
     Linear,
 }
@@ -43,20 +49,22 @@ const NAMES: &[(&str, Activation)] = &[
     ("tanh", Activation::Tanh),
     ("sigmoid", Activation::Sigmoid),
     ("mish", Activation::Mish),
+    ("relu6", Activation::Relu6),
+    ("leaky_relu", Activation::LeakyRelu),
+    ("hardswish", Activation::HardSwish),
     ("linear", Activation::Linear),
 ];
 
 impl Activation {
-    /// The function of that name.
-    ///
-    /// # Errors
-    /// A name that is unknown.
-    pub fn named(name: &str) -> Result<Self> {
-        NAMES.iter().find(|(n, _)| *n == name).map(|(_, activation)| *activation).ok_or_else(|| {
-            let names: Vec<_> = NAMES.iter().map(|(n, _)| *n).collect();
-            Error::new(format!("there is no activation `{name}`"))
-                .help(format!("known are {}", names.join(", ")))
-        })
+    /// The function of that name, where there is one.
+    pub fn named(name: &str) -> Option<Self> {
+        NAMES.iter().find(|(n, _)| *n == name).map(|(_, activation)| *activation)
+    }
+
+    /// All names, as a list in words.
+    pub fn names() -> String {
+        let names: Vec<_> = NAMES.iter().map(|(n, _)| *n).collect();
+        names.join(", ")
     }
 
     /// Any shape to the same shape.
@@ -74,6 +82,9 @@ impl Activation {
             Self::Tanh => x.f_tanh()?,
             Self::Sigmoid => x.f_sigmoid()?,
             Self::Mish => x.f_mish()?,
+            Self::Relu6 => x.f_clamp(0.0, 6.0)?,
+            Self::LeakyRelu => x.f_leaky_relu()?,
+            Self::HardSwish => x.f_hardswish()?,
             Self::Linear => x.shallow_clone(),
         })
     }

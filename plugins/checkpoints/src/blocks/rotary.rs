@@ -104,6 +104,23 @@ impl RotarySpecification {
         Ok(Self { dimensions, base, maximum, scaling, attention_factor })
     }
 
+    /// The same for a family that rotates whole heads of `head` dimensions. As in transformers, a
+    /// `partial_rotary_factor` then means nothing where frequencies are not changed.
+    ///
+    /// # Errors
+    /// A share of the head's dimensions with changed frequencies.
+    pub fn of_whole_heads(mut self, head: i64) -> Result<Self> {
+        if self.dimensions != head && self.scaling != Scaling::None {
+            let text = format!(
+                "`partial_rotary_factor` of config.json rotates {} of {head} dimensions, which is not supported",
+                self.dimensions
+            );
+            return Err(Error::new(text).help("supported is 1.0 in this family").at("config"));
+        }
+        self.dimensions = head;
+        Ok(self)
+    }
+
     fn scaling(config: &Config, part: &Config, maximum: i64, dimensions: i64) -> Result<(Scaling, f64)> {
         let kind = part.text_or("rope_type", part.text_or("type", "default")?)?;
         let needed = |key: &str| -> Result<f64> {
@@ -166,8 +183,10 @@ impl RotarySpecification {
                     Scaling::Long { short: list("short_factor")?, long: list("long_factor")?, original };
                 Ok((scaling, attention))
             }
-            other => Err(Error::new(format!("rope scaling `{other}` is unknown"))
-                .help("known are default, linear, dynamic, llama3, yarn and longrope")),
+            _ => {
+                let key = if part.get("rope_type").is_some() { "rope_type" } else { "type" };
+                Err(part.unsupported(key, "default, linear, dynamic, llama3, yarn and longrope"))
+            }
         }
     }
 

@@ -87,7 +87,13 @@ fn half(config: &Config, names: &Names, decoder: bool) -> Result<Specification> 
     }
     (base.layer_path, base.sites) = (names.path, names.sites);
     let embeddings = &mut base.embeddings;
-    (embeddings.words, embeddings.padding) = ("shared", Some(config.whole_or("pad_token_id", 1)?));
+    // Where they are not tied, each half has a token table of its own.
+    let words = match (tied(config)?, decoder) {
+        (true, _) => "shared",
+        (false, false) => "encoder.embed_tokens",
+        (false, true) => "decoder.embed_tokens",
+    };
+    (embeddings.words, embeddings.padding) = (words, Some(config.whole_or("pad_token_id", 1)?));
     // The table has two rows that no position uses.
     let count = config.size("max_position_embeddings")? + 2;
     embeddings.positions =
@@ -100,6 +106,10 @@ fn half(config: &Config, names: &Names, decoder: bool) -> Result<Specification> 
     Ok(base)
 }
 
+fn tied(config: &Config) -> Result<bool> {
+    config.flag_or("tie_word_embeddings", true)
+}
+
 /// The encoder alone.
 pub(super) fn encoder(config: &Config) -> Result<Specification> {
     let mut encoder = half(config, &ENCODER, false)?;
@@ -108,7 +118,7 @@ pub(super) fn encoder(config: &Config) -> Result<Specification> {
 }
 
 pub(super) fn read(config: &Config) -> Result<PairSpecification> {
-    let tied = config.flag_or("tie_word_embeddings", true)?;
+    let tied = tied(config)?;
     Ok(PairSpecification {
         encoder: half(config, &ENCODER, false)?,
         decoder: half(config, &DECODER, true)?,
@@ -120,6 +130,7 @@ pub(super) fn read(config: &Config) -> Result<PairSpecification> {
             scale: 1.0,
             soft_cap: None,
         },
+        own_words: !tied,
         start: config.whole_or("decoder_start_token_id", 2)?,
         padding: config.whole_or("pad_token_id", 1)?,
     })

@@ -12,7 +12,7 @@ use crate::blocks::mask::Reach;
 use crate::blocks::norm::{NormKind, NormSpecification};
 use crate::config::Config;
 use crate::specification::{Direction, Specification};
-use zoo_plugin::{Error, Result};
+use zoo_plugin::Result;
 
 pub(super) fn norm(config: &Config) -> Result<NormSpecification> {
     Ok(NormSpecification {
@@ -60,7 +60,7 @@ pub(super) fn layer(config: &Config) -> Result<LayerSpecification> {
             outer: "output.dense",
             hidden,
             inner: config.size("intermediate_size")?,
-            activation: Activation::named(config.text_or("hidden_act", "gelu")?)?,
+            activation: config.activation("hidden_act", "gelu")?,
             style,
             dropout: 0.0,
         },
@@ -80,9 +80,7 @@ pub(super) fn base(config: &Config, family: &'static str, prefix: &'static str) 
     let (hidden, style, norm) = (layer.attention.hidden, layer.attention.style, layer.norm);
     let vocabulary = config.size("vocab_size")?;
     if config.text_or("position_embedding_type", "absolute")? != "absolute" && family != "esm" {
-        return Err(
-            Error::new(format!("family `{family}` is read with absolute positions alone")).at("config")
-        );
+        return Err(config.unsupported("position_embedding_type", "absolute"));
     }
     let segments = config.whole_or("type_vocab_size", 2)?;
     let dropout = config.rate_or("classifier_dropout", layer.dropout)?;
@@ -192,7 +190,7 @@ pub(super) const ROBERTA_NAMES: [&str; 5] =
     ["lm_head.dense", "lm_head.layer_norm", "lm_head.decoder", "lm_head.bias", "lm_head.decoder.bias"];
 
 pub(super) fn base_activation(config: &Config) -> Result<Activation> {
-    Activation::named(config.text_or("hidden_act", "gelu")?)
+    config.activation("hidden_act", "gelu")
 }
 
 /// A head over texts of its own, as RoBERTa has it: dropout, dense, an activation, dropout, a map.

@@ -1,7 +1,6 @@
 //! DeBERTa v2 and v3 (He et al., 2021).
 
 use super::{bert, style};
-use crate::blocks::activation::Activation;
 use crate::blocks::attention::Inputs;
 use crate::blocks::convolution::ConvolutionSpecification;
 use crate::blocks::disentangled::{DisentangledSpecification, RelationsSpecification};
@@ -14,6 +13,16 @@ pub(super) fn read(config: &Config) -> Result<Specification> {
     let mut norm = bert::norm(config)?;
     norm.epsilon = config.real_or("layer_norm_eps", 1e-7)?;
     let maps = style(config)?;
+    for (key, only) in [
+        ("attention_head_size", base.layers.first().map_or(1, |layer| layer.attention.head)),
+        ("pooler_hidden_size", base.hidden),
+    ] {
+        if config.size_or(key, only)? != only {
+            return Err(config.unsupported(key, &only.to_string()));
+        }
+    }
+    // The family has no way to write.
+    base.each_attention(|attention| attention.reach.causal = false);
     let longest = config.size("max_position_embeddings")?;
     let kinds = match config.get("pos_att_type").and_then(|v| v.as_str()) {
         Some(text) => text.split('|').map(|k| k.trim().to_lowercase()).collect(),
@@ -24,6 +33,9 @@ pub(super) fn read(config: &Config) -> Result<Specification> {
             .map(str::to_owned)
             .collect::<Vec<_>>(),
     };
+    if kinds.iter().any(|kind| !["c2p", "p2c"].contains(&kind.as_str())) {
+        return Err(config.unsupported("pos_att_type", "c2p and p2c"));
+    }
     let has = |kind: &str| kinds.iter().any(|k| k == kind);
     let relative = config.flag_or("relative_attention", false)?;
     let scores = 1 + i64::from(has("c2p")) + i64::from(has("p2c"));
@@ -51,6 +63,9 @@ pub(super) fn read(config: &Config) -> Result<Specification> {
     }
     if relative {
         let normed = config.text_or("norm_rel_ebd", "none")?.to_lowercase();
+        if normed.split('|').any(|part| !["none", "layer_norm"].contains(&part.trim())) {
+            return Err(config.unsupported("norm_rel_ebd", "none and layer_norm"));
+        }
         let normed = normed.split('|').any(|part| part.trim() == "layer_norm");
         let relations = RelationsSpecification {
             name: "rel_embeddings",
@@ -99,7 +114,7 @@ pub(super) fn read(config: &Config) -> Result<Specification> {
         let convolution = ConvolutionSpecification {
             width: config.size("conv_kernel_size")?,
             groups: config.size_or("conv_groups", 1)?,
-            activation: Activation::named(config.text_or("conv_act", "tanh")?)?,
+            activation: config.activation("conv_act", "tanh")?,
             norm,
             dropout: config.rate_or("hidden_dropout_prob", 0.1)?,
             deviation: base.deviation,
@@ -111,9 +126,12 @@ pub(super) fn read(config: &Config) -> Result<Specification> {
         classes.dropout = dropout;
         classes.first_dropout = config.rate_or("pooler_dropout", 0.0)?;
         if let Some((transform, inside)) = &mut classes.transform {
-            transform.activation = Activation::named(config.text_or("pooler_hidden_act", "gelu")?)?;
+            transform.activation = config.activation("pooler_hidden_act", "gelu")?;
             *inside = false;
         }
+    }
+    if let Some(classes) = &mut base.tokens {
+        classes.dropout = config.rate_or("hidden_dropout_prob", 0.1)?;
     }
     Ok(base)
 }

@@ -7,7 +7,7 @@ use crate::blocks::layer::Placement;
 use crate::blocks::rotary::RotarySpecification;
 use crate::config::Config;
 use crate::specification::Specification;
-use zoo_plugin::{Error, Result};
+use zoo_plugin::Result;
 
 pub(super) fn read(config: &Config) -> Result<Specification> {
     let mut base = bert::base(config, "esm", "esm.")?;
@@ -16,7 +16,7 @@ pub(super) fn read(config: &Config) -> Result<Specification> {
     match config.text_or("position_embedding_type", "absolute")? {
         "rotary" => {
             let head = base.layers.first().map_or(2, |layer| layer.attention.head);
-            base.rotary = vec![RotarySpecification::read(config, head, 10000.0, None)?];
+            base.rotary = vec![RotarySpecification::read(config, head, 10000.0, None)?.of_whole_heads(head)?];
             base.each_attention(|attention| attention.rotary = Some(0));
             base.embeddings.positions = None;
         }
@@ -25,10 +25,7 @@ pub(super) fn read(config: &Config) -> Result<Specification> {
                 positions.after_padding = Some(padding);
             }
         }
-        other => {
-            let text = format!("family `esm` has rotary or absolute positions, not `{other}`");
-            return Err(Error::new(text).at("config"));
-        }
+        _ => return Err(config.unsupported("position_embedding_type", "absolute and rotary")),
     }
     base.embeddings.padding = Some(padding);
     base.embeddings.segments = None;
@@ -51,6 +48,10 @@ pub(super) fn read(config: &Config) -> Result<Specification> {
     if let Some((head, _)) = &mut base.vocabulary {
         // The map to the vocabulary has no bias of its own.
         head.bias = Some("lm_head.bias");
+    }
+    let dropout = config.rate_or("hidden_dropout_prob", 0.1)?;
+    for classes in [&mut base.sequence, &mut base.tokens].into_iter().flatten() {
+        classes.dropout = dropout;
     }
     bert::own_classes(&mut base, Activation::Tanh);
     Ok(base)

@@ -21,6 +21,7 @@ pub(super) fn read(config: &Config) -> Result<Specification> {
         .with("hidden_act", config.text_or("activation_function", "gelu_new")?)
         .with_default("tie_word_embeddings", true);
     let mut base = llama::base(&renamed, "gpt2")?;
+    llama::all_full(config, &base)?;
     let mut maps = style(config)?;
     maps.transposed = true;
     let norm = NormSpecification {

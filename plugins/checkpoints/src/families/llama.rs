@@ -1,8 +1,7 @@
 //! Llama (Touvron et al., 2023) and those that keep its layers: Mistral (Jiang et al., 2023), Qwen 2
 //! (Yang et al., 2024), Qwen 3 (Yang et al., 2025), Gemma 2 (Gemma team, 2024).
 
-use super::{head_size, style};
-use crate::blocks::activation::Activation;
+use super::{head_size, layer_kinds, style};
 use crate::blocks::attention::{AttentionSpecification, HeadNorms, Inputs};
 use crate::blocks::embeddings::EmbeddingsSpecification;
 use crate::blocks::feed_forward::{FeedForwardKind, FeedForwardSpecification};
@@ -49,7 +48,7 @@ pub(super) fn base(config: &Config, family: &'static str) -> Result<Specificatio
             rotary: Some(0),
             rotary_inputs: false,
             relative: None,
-            reach: Reach { causal: true, window: None },
+            reach: Reach { causal: config.flag_or("is_causal", true)?, window: None },
             disentangled: None,
             dropout: config.rate_or("attention_dropout", 0.0)?,
         },
@@ -61,7 +60,7 @@ pub(super) fn base(config: &Config, family: &'static str) -> Result<Specificatio
             outer: "mlp.down_proj",
             hidden,
             inner: config.size("intermediate_size")?,
-            activation: Activation::named(config.text_or("hidden_act", "silu")?)?,
+            activation: config.activation("hidden_act", "silu")?,
             style: maps.biased(config.flag_or("mlp_bias", false)?),
             dropout: 0.0,
         },
@@ -82,6 +81,8 @@ pub(super) fn base(config: &Config, family: &'static str) -> Result<Specificatio
         style: maps.biased(false),
         classes: config.classes()?,
     };
+    // As transformers has it for classes of tokens.
+    let token_dropout = config.rate_or("classifier_dropout", config.rate_or("hidden_dropout", 0.1)?)?;
     let tied = config.flag_or("tie_word_embeddings", false)?;
     let head_over_words = VocabularySpecification {
         transform: None,
@@ -91,6 +92,8 @@ pub(super) fn base(config: &Config, family: &'static str) -> Result<Specificatio
         scale: 1.0,
         soft_cap: None,
     };
+    let rotary = RotarySpecification::read(config, head, 10_000.0, None)?;
+    let rotary = if family == "phi" { rotary } else { rotary.of_whole_heads(head)? };
     Ok(Specification {
         family,
         hidden,
@@ -113,7 +116,7 @@ pub(super) fn base(config: &Config, family: &'static str) -> Result<Specificatio
         layer_path: "layers",
         layers: vec![layer; config.layers("num_hidden_layers")? as usize],
         final_norm: Some(("norm", norm)),
-        rotary: vec![RotarySpecification::read(config, head, 10_000.0, None)?],
+        rotary: vec![rotary],
         relations: None,
         buckets: None,
         convolution: None,
@@ -125,7 +128,7 @@ pub(super) fn base(config: &Config, family: &'static str) -> Result<Specificatio
         replaced: None,
         pooler: None,
         sequence: Some(classes),
-        tokens: Some(ClassesSpecification { pooling: None, style: maps, ..classes }),
+        tokens: Some(ClassesSpecification { pooling: None, style: maps, dropout: token_dropout, ..classes }),
     })
 }
 
@@ -135,33 +138,55 @@ fn windows(base: &mut Specification, config: &Config, otherwise: impl Fn(usize) 
     else {
         return Ok(());
     };
-    let kinds = config.texts("layer_types")?;
-    if kinds.as_ref().is_some_and(|kinds| kinds.len() != base.layers.len()) {
-        return Err(Error::new("`layer_types` of config.json has not one entry a layer").at("config"));
-    }
+    let kinds = layer_kinds(config, base.layers.len())?;
     for (i, layer) in base.layers.iter_mut().enumerate() {
         let slides = match &kinds {
             Some(kinds) => kinds.get(i) == Some(&"sliding_attention"),
             None => otherwise(i),
         };
         layer.attention.reach.window = slides.then_some(window);
+        if slides && !layer.attention.reach.causal {
+            return Err(config.unsupported("is_causal", "true with `sliding_window`"));
+        }
     }
     Ok(())
 }
 
 pub(super) fn llama(config: &Config) -> Result<Specification> {
-    base(config, "llama")
+    let base = base(config, "llama")?;
+    all_full(config, &base)?;
+    Ok(base)
+}
+
+/// Refuses layers of several kinds in a family that has one.
+pub(super) fn all_full(config: &Config, base: &Specification) -> Result<()> {
+    match layer_kinds(config, base.layers.len())? {
+        Some(kinds) if kinds.iter().any(|kind| *kind != "full_attention") => {
+            Err(config.unsupported("layer_types", "full_attention in every layer"))
+        }
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn mistral(config: &Config) -> Result<Specification> {
+    let config = &config.with_absent("sliding_window", 4096).with_absent("num_key_value_heads", 8);
     let mut base = base(config, "mistral")?;
+    let only = if config.get("sliding_window").is_some() { "sliding_attention" } else { "full_attention" };
+    if layer_kinds(config, base.layers.len())?.is_some_and(|kinds| kinds.iter().any(|kind| *kind != only)) {
+        return Err(config.unsupported("layer_types", &format!("{only} in every layer")));
+    }
     windows(&mut base, config, |_| true)?;
     Ok(base)
 }
 
 fn qwen(config: &Config, family: &'static str) -> Result<Specification> {
+    let config = &config.with_absent("sliding_window", 4096).with_absent("num_key_value_heads", 32);
     let mut base = base(config, family)?;
-    if config.flag_or("use_sliding_window", false)? {
+    let slides = config.flag_or("use_sliding_window", false)?;
+    if !slides {
+        all_full(config, &base).map_err(|e| e.help("other kinds need `use_sliding_window`"))?;
+    }
+    if slides {
         let first = config.whole_or("max_window_layers", 28)?;
         windows(&mut base, config, |i| i as i64 >= first)?;
     }
@@ -178,7 +203,7 @@ pub(super) fn qwen2(config: &Config) -> Result<Specification> {
 }
 
 pub(super) fn qwen3(config: &Config) -> Result<Specification> {
-    let mut base = qwen(config, "qwen3")?;
+    let mut base = qwen(&config.with_absent("head_dim", 128), "qwen3")?;
     if let Some(norm) = base.layers.first().map(|layer| layer.norm) {
         base.each_attention(|attention| {
             let (query, key) = ("self_attn.q_norm", "self_attn.k_norm");
@@ -189,6 +214,13 @@ pub(super) fn qwen3(config: &Config) -> Result<Specification> {
 }
 
 pub(super) fn gemma2(config: &Config) -> Result<Specification> {
+    let config = &config
+        .with_absent("num_key_value_heads", 4)
+        .with_absent("head_dim", 256)
+        .with_absent("sliding_window", 4096)
+        .with_absent("attn_logit_softcapping", 50.0)
+        .with_absent("final_logit_softcapping", 30.0)
+        .with_absent("pad_token_id", 0);
     let mut base = base(config, "gemma2")?;
     windows(&mut base, config, |i| i % 2 == 0)?;
     let kind = NormKind::RootMeanSquare { plus_one: true };
@@ -197,9 +229,7 @@ pub(super) fn gemma2(config: &Config) -> Result<Specification> {
         return Err(Error::new("`query_pre_attn_scalar` of config.json must be positive").at("config"));
     }
     let cap = config.real("attn_logit_softcapping")?.filter(|cap| *cap > 0.0);
-    let causal = !config.flag_or("use_bidirectional_attention", false)?;
-    let named = config.text_or("hidden_activation", config.text_or("hidden_act", "gelu_pytorch_tanh")?)?;
-    let activation = Activation::named(named)?;
+    let activation = config.activation("hidden_activation", "gelu_pytorch_tanh")?;
     for layer in &mut base.layers {
         layer.norm.kind = kind;
         layer.placement = Placement::Around {
@@ -209,7 +239,6 @@ pub(super) fn gemma2(config: &Config) -> Result<Specification> {
         layer.feed_forward.activation = activation;
         layer.attention.scale = scale.powf(-0.5);
         layer.attention.soft_cap = cap;
-        layer.attention.reach.causal = causal;
     }
     if let Some((_, norm)) = &mut base.final_norm {
         norm.kind = kind;

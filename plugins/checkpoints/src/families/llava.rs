@@ -1,7 +1,6 @@
 //! LLaVA (Liu et al., 2023): a vision tower whose patches are tokens of a causal language model.
 
 use super::style;
-use crate::blocks::activation::Activation;
 use crate::config::Config;
 use crate::vision_language::{FeatureLayers, VisionLanguageSpecification};
 use zoo_plugin::{Error, Result};
@@ -123,7 +122,7 @@ pub(super) fn read(config: &Config) -> Result<VisionLanguageSpecification> {
         vision,
         text,
         features,
-        activation: Activation::named(config.text_or("projector_hidden_act", "gelu")?)?,
+        activation: config.activation("projector_hidden_act", "gelu")?,
         style: maps,
         token,
     })

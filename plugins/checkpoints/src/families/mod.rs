@@ -12,6 +12,7 @@ mod modernbert;
 mod phi;
 mod speech;
 mod t5;
+mod unsupported;
 mod vision;
 
 use crate::blocks::projection::Style;
@@ -71,12 +72,14 @@ pub const VISION_LANGUAGE: &[(&str, ReadBoth)] = &[("llava", llava::read)];
 /// The entry of the configuration's family.
 fn entry<R: Copy>(config: &Config, entries: &[(&str, R)], what: &str) -> Result<R> {
     let family = config.family()?;
-    entries.iter().find(|(name, _)| *name == family).map(|(_, read)| *read).ok_or_else(|| {
+    let found = entries.iter().find(|(name, _)| *name == family).map(|(_, read)| *read).ok_or_else(|| {
         let names: Vec<_> = entries.iter().map(|(name, _)| *name).collect();
         Error::new(format!("there is no {what} family `{family}`"))
             .help(format!("families are {}", names.join(", ")))
             .at("config")
-    })
+    })?;
+    unsupported::check(config, family)?;
+    Ok(found)
 }
 
 /// The specification of a text model.
@@ -125,6 +128,21 @@ fn head_size(hidden: i64, heads: i64) -> Result<i64> {
         return Err(Error::new(format!("{heads} heads do not divide states of size {hidden}")).at("config"));
     }
     Ok(hidden / heads)
+}
+
+/// The kind of attention of each layer, where a configuration says it: `full_attention` or
+/// `sliding_attention`.
+fn layer_kinds(config: &Config, layers: usize) -> Result<Option<Vec<&str>>> {
+    let kinds = config.texts("layer_types")?;
+    if let Some(kinds) = &kinds {
+        if kinds.iter().any(|kind| !["full_attention", "sliding_attention"].contains(kind)) {
+            return Err(config.unsupported("layer_types", "full_attention and sliding_attention"));
+        }
+        if kinds.len() != layers {
+            return Err(config.unsupported("layer_types", &format!("one entry for each of {layers} layers")));
+        }
+    }
+    Ok(kinds)
 }
 
 /// Maps with bias, stored [output, input].

@@ -1,7 +1,6 @@
 //! ModernBERT (Warner et al., 2024).
 
-use super::{bert, head_size, style};
-use crate::blocks::activation::Activation;
+use super::{bert, head_size, layer_kinds, style};
 use crate::blocks::attention::{AttentionSpecification, Inputs};
 use crate::blocks::feed_forward::{FeedForwardKind, FeedForwardSpecification};
 use crate::blocks::heads::Pooling;
@@ -23,7 +22,7 @@ pub(super) fn read(config: &Config) -> Result<Specification> {
         epsilon: config.real_or("norm_eps", 1e-5)?,
     };
     let every = config.size_or("global_attn_every_n_layers", 3)?;
-    let kinds = config.texts("layer_types")?;
+    let kinds = layer_kinds(config, base.layers.len())?;
     let global = |i: usize| match &kinds {
         Some(kinds) => kinds.get(i).is_none_or(|kind| *kind == "full_attention"),
         None => i as i64 % every == 0,
@@ -60,7 +59,7 @@ pub(super) fn read(config: &Config) -> Result<Specification> {
                 outer: "mlp.Wo",
                 hidden,
                 inner: config.size("intermediate_size")?,
-                activation: Activation::named(config.text_or("hidden_activation", "gelu")?)?,
+                activation: config.activation("hidden_activation", "gelu")?,
                 style: maps.biased(config.flag_or("mlp_bias", false)?),
                 dropout: config.rate_or("mlp_dropout", 0.0)?,
             },
@@ -76,7 +75,7 @@ pub(super) fn read(config: &Config) -> Result<Specification> {
     base.layers = (0..base.layers.len()).map(layer).collect::<Result<_>>()?;
     let rotary = |key: &str, group: &str, default: f64| {
         let theta = config.real_or(key, default)?;
-        RotarySpecification::read(config, head, theta, Some(group))
+        RotarySpecification::read(config, head, theta, Some(group))?.of_whole_heads(head)
     };
     base.rotary = vec![
         rotary("global_rope_theta", "full_attention", 160_000.0)?,
@@ -90,7 +89,7 @@ pub(super) fn read(config: &Config) -> Result<Specification> {
     embeddings.norm = Some(("embeddings.norm", norm));
     embeddings.dropout = config.rate_or("embedding_dropout", 0.0)?;
     let names = ["head.dense", "head.norm", "decoder", "decoder.bias", "decoder.bias"];
-    let activation = Activation::named(config.text_or("classifier_activation", "gelu")?)?;
+    let activation = config.activation("classifier_activation", "gelu")?;
     base.vocabulary = bert::vocabulary(config, &base, activation, names)?;
     if let Some((head, _)) = &mut base.vocabulary {
         if !config.flag_or("decoder_bias", true)? {
@@ -106,8 +105,13 @@ pub(super) fn read(config: &Config) -> Result<Specification> {
         classes.transform = transform;
         classes.dropout = config.rate_or("classifier_dropout", 0.0)?;
     }
-    if let (Some(classes), "mean") = (&mut base.sequence, config.text_or("classifier_pooling", "cls")?) {
-        classes.pooling = Some(Pooling::Mean);
+    let pooling = match config.text_or("classifier_pooling", "cls")? {
+        "cls" => Pooling::First,
+        "mean" => Pooling::Mean,
+        _ => return Err(config.unsupported("classifier_pooling", "cls and mean")),
+    };
+    if let Some(classes) = &mut base.sequence {
+        classes.pooling = Some(pooling);
     }
     Ok(base)
 }

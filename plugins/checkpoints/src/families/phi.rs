@@ -1,7 +1,6 @@
 //! Phi 1, 1.5 and 2 (Gunasekar et al., 2023).
 
 use super::{llama, style};
-use crate::blocks::activation::Activation;
 use crate::blocks::attention::HeadNorms;
 use crate::blocks::feed_forward::FeedForwardKind;
 use crate::blocks::layer::Placement;
@@ -12,6 +11,7 @@ use zoo_plugin::Result;
 
 pub(super) fn read(config: &Config) -> Result<Specification> {
     let mut base = llama::base(&config.with_default("partial_rotary_factor", 0.5), "phi")?;
+    llama::all_full(config, &base)?;
     let maps = style(config)?;
     let norm = NormSpecification {
         kind: NormKind::Layer { bias: true },
@@ -19,7 +19,7 @@ pub(super) fn read(config: &Config) -> Result<Specification> {
     };
     let normed = config.flag_or("qk_layernorm", false)?;
     let dropout = config.rate_or("resid_pdrop", 0.0)?;
-    let activation = Activation::named(config.text_or("hidden_act", "gelu_new")?)?;
+    let activation = config.activation("hidden_act", "gelu_new")?;
     for layer in &mut base.layers {
         layer.norm = norm;
         layer.placement = Placement::Parallel { norm: "input_layernorm" };

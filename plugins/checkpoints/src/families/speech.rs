@@ -39,7 +39,7 @@ fn feed_forward(
     config: &Config,
     [inner, outer]: [&'static str; 2],
     hidden: i64,
-    activation: &str,
+    activation: Activation,
     dropout: f64,
 ) -> Result<FeedForwardSpecification> {
     Ok(FeedForwardSpecification {
@@ -47,7 +47,7 @@ fn feed_forward(
         outer,
         hidden,
         inner: config.size("intermediate_size")?,
-        activation: Activation::named(activation)?,
+        activation,
         style: style(config)?,
         dropout: config.rate_or("activation_dropout", dropout)?,
     })
@@ -100,7 +100,7 @@ fn base(config: &Config, own: &Own) -> Result<SpeechSpecification> {
         ("relative_key", _) => return Err(config.unsupported(key, "relative, rotary and null")),
         _ => return Err(config.unsupported(key, "relative, relative_key, rotary and null")),
     }
-    let activation = config.text_or("hidden_act", own.activation)?;
+    let activation = config.activation("hidden_act", own.activation)?;
     let block = |names| feed_forward(config, names, hidden, activation, own.dropout);
     let layer = ConformerSpecification {
         first: block(["ffn1.intermediate_dense", "ffn1.output_dense"])?,
@@ -111,7 +111,7 @@ fn base(config: &Config, own: &Own) -> Result<SpeechSpecification> {
             hides_padding: own.causal,
             norm: own.inner_norm,
             normalisation: own.normalisation,
-            activation: Activation::named(activation)?,
+            activation,
             dropout: config.rate_or("conformer_conv_dropout", 0.1)?,
         },
         last: block(["ffn2.intermediate_dense", "ffn2.output_dense"])?,
@@ -209,7 +209,7 @@ pub(super) fn conformer(config: &Config) -> Result<SpeechSpecification> {
             "layer" => WaveformNorm::Layer,
             _ => return Err(config.unsupported("feat_extract_norm", "group and layer")),
         },
-        activation: Activation::named(config.text_or("feat_extract_activation", "gelu")?)?,
+        activation: config.activation("feat_extract_activation", "gelu")?,
     });
     base.final_norm = true;
     let groups = config.size_or("num_conv_pos_embedding_groups", 16)?;
@@ -252,7 +252,7 @@ pub(super) fn w2v_bert(config: &Config) -> Result<SpeechSpecification> {
                 config.unsupported("use_intermediate_ffn_before_adapter", "false without `add_adapter`")
             );
         }
-        base.intermediate = Some(feed_forward(config, names, base.hidden, "relu", 0.0)?);
+        base.intermediate = Some(feed_forward(config, names, base.hidden, Activation::Relu, 0.0)?);
     }
     base.shortening = shortening(config, norm, 1, |_, step| step / 2)?;
     if let Some(s) = &mut base.shortening {
@@ -267,7 +267,7 @@ pub(super) fn w2v_bert(config: &Config) -> Result<SpeechSpecification> {
         let dropout = config.rate_or("attention_dropout", 0.0)?;
         let attention = AttentionSpecification::plain(sizes, ATTENTION, "linear_out", s.style, dropout);
         let names = ["ffn.intermediate_dense", "ffn.output_dense"];
-        let activation = config.text_or("adapter_act", "relu")?;
+        let activation = config.activation("adapter_act", "relu")?;
         s.attention = Some((attention, feed_forward(config, names, s.size, activation, 0.0)?));
     }
     Ok(base)

@@ -23,8 +23,8 @@ fn half(config: &Config, decoder: bool) -> Result<Specification> {
     let (gated, activation) = match feed_forward.strip_prefix("gated-") {
         // The name is older than the difference between the two.
         Some("gelu") => (true, Activation::GeluTanh),
-        Some(name) => (true, Activation::named(name)?),
-        None => (false, Activation::named(feed_forward)?),
+        Some(name) => (true, config.activation_named("feed_forward_proj", name)?),
+        None => (false, config.activation_named("feed_forward_proj", feed_forward)?),
     };
     let dropout = config.rate_or("dropout_rate", 0.1)?;
     let renamed = config
@@ -138,5 +138,5 @@ pub(super) fn read(config: &Config) -> Result<PairSpecification> {
     }
     let padding = config.whole_or("pad_token_id", 0)?;
     let start = config.whole_or("decoder_start_token_id", padding)?;
-    Ok(PairSpecification { encoder, decoder, head, start, padding })
+    Ok(PairSpecification { encoder, decoder, head, own_words: false, start, padding })
 }

@@ -2,7 +2,6 @@
 //! al., 2022), and the vision towers of CLIP (Radford et al., 2021) and SigLIP (Zhai et al., 2023).
 
 use super::{head_size, style};
-use crate::blocks::activation::Activation;
 use crate::blocks::attention::{AttentionSpecification, Inputs};
 use crate::blocks::feed_forward::{FeedForwardKind, FeedForwardSpecification};
 use crate::blocks::heads::TransformSpecification;
@@ -81,7 +80,7 @@ fn layer(config: &Config, part: &str, names: &Names, epsilon: f64) -> Result<Lay
             outer: names.outer,
             hidden,
             inner: config.size(&key("intermediate_size"))?,
-            activation: Activation::named(config.text_or("hidden_act", "gelu")?)?,
+            activation: config.activation("hidden_act", "gelu")?,
             style,
             dropout: 0.0,
         },
@@ -126,7 +125,7 @@ pub(super) fn vit(config: &Config) -> Result<VisionSpecification> {
             dense: "pooler.dense",
             size: config.size_or("pooler_output_size", hidden)?,
             style: style(config)?,
-            activation: Activation::named(config.text_or("pooler_act", "tanh")?)?,
+            activation: config.activation("pooler_act", "tanh")?,
             norm: None,
         })),
         classifier: Some(("classifier", config.classes()?)),
@@ -169,6 +168,10 @@ pub(super) fn beit(config: &Config) -> Result<VisionSpecification> {
         base.relative = Some(("encoder.relative_position_bias", table("relative_position_bias_table")));
     }
     let own = config.flag_or("use_relative_position_bias", false)?;
+    if (own || base.relative.is_some()) && rows != columns {
+        // transformers takes height and width of the table for each other, and so has other numbers.
+        return Err(config.unsupported("image_size", "as many rows as columns of patches with relative positions"));
+    }
     if own && base.relative.is_some() {
         return Err(Error::new(
             "relative positions are shared by all layers or each layer's own, and config.json says both",
@@ -191,7 +194,7 @@ pub(super) fn beit(config: &Config) -> Result<VisionSpecification> {
         base.final_norm = None;
         base.pooling = Some(VisionPooling::Mean(("pooler.layernorm", norm)));
     } else {
-        base.pooling = None;
+        base.pooling = Some(VisionPooling::State);
     }
     base.masked = Some(MaskedSpecification::Tokens {
         norm: ("layernorm", norm),
