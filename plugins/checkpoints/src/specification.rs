@@ -148,25 +148,35 @@ impl Specification {
         Ok(self)
     }
 
+    /// The sizes that sites and costs are told by, under the names of the components' parameters; of a model
+    /// without layers those of the states and tokens alone.
+    pub fn sizes(&self) -> Vec<(&'static str, i64)> {
+        let mut sizes = vec![
+            ("layers", self.layers.len() as i64),
+            ("hidden", self.hidden),
+            ("vocabulary", self.embeddings.vocabulary),
+        ];
+        if let Some(first) = self.layers.first() {
+            let plain = matches!(first.feed_forward.kind, FeedForwardKind::Plain { .. });
+            sizes.extend([
+                ("queries", first.attention.heads * first.attention.head),
+                ("keys", first.attention.key_heads * first.attention.head),
+                ("feed_forward", first.feed_forward.inner),
+                ("feed_forward_maps", if plain { 2 } else { 3 }),
+            ]);
+        }
+        sizes
+    }
+
     /// Whether sizes that a recipe gives are those of the configuration.
     ///
     /// # Errors
     /// One that is another, with what it is.
     pub fn has_sizes(&self, given: &[(&str, Option<usize>)]) -> Result<()> {
+        let sizes = self.sizes();
         for (name, size) in given {
             let Some(size) = size else { continue };
-            let first = self.layers.first();
-            let real = match *name {
-                "layers" => Some(self.layers.len() as i64),
-                "hidden" => Some(self.hidden),
-                "queries" => first.map(|l| l.attention.heads * l.attention.head),
-                "keys" => first.map(|l| l.attention.key_heads * l.attention.head),
-                "vocabulary" => Some(self.embeddings.vocabulary),
-                "feed_forward_maps" => first.map(|l| {
-                    if matches!(l.feed_forward.kind, FeedForwardKind::Plain { .. }) { 2 } else { 3 }
-                }),
-                _ => first.map(|l| l.feed_forward.inner),
-            };
+            let real = sizes.iter().find(|(known, _)| known == name).map(|(_, real)| *real);
             if let Some(real) = real.filter(|real| *real != *size as i64) {
                 let text = format!("the configuration has {real} for `{name}`, and the recipe {size}");
                 return Err(Error::new(text).at(*name).help(format!("write `{name}: {real}`")));

@@ -89,6 +89,18 @@ pub trait Writer {
     fn choose(&mut self, rows: &Tensor) -> Result<(), Self::Error>;
 }
 
+impl<W: Writer + ?Sized> Writer for Box<W> {
+    type Error = W::Error;
+
+    fn scores(&mut self, rows: &Rows) -> Result<Tensor, Self::Error> {
+        (**self).scores(rows)
+    }
+
+    fn choose(&mut self, rows: &Tensor) -> Result<(), Self::Error> {
+        (**self).choose(rows)
+    }
+}
+
 /// Why a text ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {

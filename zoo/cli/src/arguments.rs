@@ -407,12 +407,70 @@ pub(crate) struct Classify {
     pub(crate) how: InferenceHow,
 }
 
+const GENERATE_EXAMPLE: &str = "\
+Example: a model with an adapter that answers with the help of a tool, and how right it is
+  echo '{\"prompt\": \"The capital of France is\", \"context\": \"France: Paris\", \"wanted\": \"Paris\"}' |
+  zoo generate --model FOLDER --adapter RUN_DIR/checkpoints/ARM/SEED/final/lora \\
+      --tool 'tools.lookup()' --reward 'right = reinforcement.exact_match()'";
+
+/// Components beside a model.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Adapters, a tool and rewards")]
+pub(crate) struct Attached {
+    /// An adapter on the model: `COMPONENT(…) on SITES`, or the folder that a run has left,
+    /// `RUN_DIR/checkpoints/ARM/SEED/final/NAME`. Those that lie beside the model of a run act on it without
+    /// being named [repeatable]
+    #[arg(long, value_name = "ADAPTER")]
+    pub(crate) adapter: Vec<String>,
+
+    /// The trained values of an adapter that is written out, a safetensors file or its folder; without them it
+    /// begins as training would [repeatable, in the order of the adapters]
+    #[arg(long, value_name = "FILE", requires = "adapter")]
+    pub(crate) adapter_weights: Vec<PathBuf>,
+
+    /// A tool that texts call while they are written: `COMPONENT(…)`. It gets the query as `text`; what else it
+    /// reads comes from lines of JSON: `{"prompt": "…", "context": "…"}`
+    #[arg(long, value_name = "TOOL", conflicts_with = "beams")]
+    pub(crate) tool: Option<String>,
+
+    /// Begins a call of the tool
+    #[arg(long, value_name = "TEXT", default_value = "<search>", requires = "tool", allow_hyphen_values = true)]
+    pub(crate) call_open: String,
+
+    /// Ends a call, which is then answered
+    #[arg(long, value_name = "TEXT", default_value = "</search>", requires = "tool", allow_hyphen_values = true)]
+    pub(crate) call_close: String,
+
+    /// Stands before a result, nothing when empty
+    #[arg(long, value_name = "TEXT", default_value = "<information>", requires = "tool", allow_hyphen_values = true)]
+    pub(crate) result_open: String,
+
+    /// Stands behind a result, nothing when empty
+    #[arg(long, value_name = "TEXT", default_value = "</information>", requires = "tool", allow_hyphen_values = true)]
+    pub(crate) result_close: String,
+
+    /// Most calls of a text, which ends with one more
+    #[arg(long, value_name = "N", default_value = "8", requires = "tool")]
+    pub(crate) maximum_calls: u64,
+
+    /// A reward that scores every text: `COMPONENT(…)`, or with a name of your own, `NAME = COMPONENT(…)`. It
+    /// gets `text` and, where it reads them, `prompt`, `lengths` and `calls`; what else it reads comes from lines
+    /// of JSON: `{"prompt": "…", "wanted": "…"}` [repeatable]
+    #[arg(long, value_name = "REWARD")]
+    pub(crate) reward: Vec<String>,
+}
+
 /// Go on with each line
 ///
 /// On a terminal words appear as they are chosen; else the answer is a line of JSON for each text: `prompt`,
-/// `text`, `tokens`, `ended` (`length`, `end_token` or `stop`) and `log_probability`. What is not said here is
-/// taken from the model's `generation_config.json`. Options mean what they mean in transformers.
+/// `text`, `tokens`, `ended` (`length`, `end_token`, `stop`, or `calls` where no more were allowed) and
+/// `log_probability`; with --tool also `calls`, with --reward `rewards`. What is not said here is taken from the
+/// model's `generation_config.json`. Options mean what they mean in transformers.
+///
+/// Adapters, a tool and rewards of any plugin work beside the model. They are written as in a recipe, in which
+/// `writer` is the model, and are checked before anything is loaded.
 #[derive(Debug, Args)]
+#[command(after_long_help = GENERATE_EXAMPLE)]
 pub(crate) struct Generate {
     /// Most tokens to add; 128 where the model does not say
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -481,6 +539,9 @@ pub(crate) struct Generate {
     /// What a chat model is told before
     #[arg(long, value_name = "TEXT", requires = "chat")]
     pub(crate) system: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) attached: Attached,
 
     #[command(flatten)]
     pub(crate) model: ModelChoice,

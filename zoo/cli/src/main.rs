@@ -46,7 +46,7 @@ fn main() -> ExitCode {
         Command::Embed(command) => commands::inference::embed(command, &arguments),
         Command::FillMask(command) => commands::inference::fill_mask(command, &arguments),
         Command::Classify(command) => commands::inference::classify(command, &arguments),
-        Command::Generate(command) => commands::inference::generate(command, &arguments),
+        Command::Generate(command) => commands::inference::generate(command, &arguments, &mut terminal),
         Command::Report(command) => commands::report::run(command, &mut terminal),
         Command::Plugin(command) => commands::plugin::run(command, &arguments, &mut terminal),
         Command::Schema(command) => commands::schema::run(command, &arguments, &mut terminal),

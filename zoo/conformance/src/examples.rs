@@ -19,7 +19,7 @@ use zoo_syntax::ast::{
 const LARGE: i64 = 64;
 
 /// Every component of a registry, for the checker.
-pub(crate) fn catalogue(registry: &Registry) -> Catalogue {
+pub fn catalogue(registry: &Registry) -> Catalogue {
     // The checker asks which plugin a component is of only for its messages.
     let components = registry.schemas().cloned().collect();
     let mut plugins: Vec<zoo_check::Plugin> = registry

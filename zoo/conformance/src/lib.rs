@@ -26,6 +26,7 @@ mod kinds;
 mod report;
 mod splits;
 
+pub use examples::catalogue;
 pub use report::{CHECKS, Check, Outcome, Report};
 
 use component::Subject;

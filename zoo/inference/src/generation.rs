@@ -6,10 +6,11 @@ use crate::text::optional;
 use crate::{Error, Result};
 use serde_json::{Map, Value as Json};
 use tch::{Device, Kind, Tensor};
-use zoo_decoding::{Rows, Watch, Writer};
+use zoo_decoding::{Guide, Rows, Watch, Writer};
 use zoo_host::Value;
 
-pub use zoo_decoding::{Ended, Generated, Options, Sampling};
+pub use zoo_decoding::tools::{Called, Protocol, ToolLoop};
+pub use zoo_decoding::{Ended, Generated, Next, Options, Sampling};
 
 /// A causal model, and what it keeps of the rows.
 struct Causal<'m> {
@@ -151,11 +152,33 @@ impl Writer for Pair<'_> {
     }
 }
 
+/// The writer for a batch, and the tokens that its texts begin with where they are not the prompts.
+type Begun<'m> = (Box<dyn Writer<Error = Error> + 'm>, Option<Vec<Vec<i64>>>);
+
+fn writer<'m>(
+    model: &'m Model,
+    prompts: &[Vec<i64>],
+    options: &Options,
+    (device, cache): (Device, bool),
+) -> Result<Begun<'m>> {
+    match model.head() {
+        Head::Seq2Seq => {
+            if prompts.iter().any(Vec::is_empty) {
+                return Err(Error::Unknown("a prompt has no tokens to read".to_owned()));
+            }
+            let (writer, start) = Pair::new(model, prompts, options, (device, cache))?;
+            Ok((Box::new(writer), Some(vec![vec![start]; prompts.len()])))
+        }
+        Head::CausalLm => Ok((Box::new(Causal { model, past: Vec::new(), cache }), None)),
+        other => Err(Error::Unknown(format!("`{}` writes no text", other.component()))),
+    }
+}
+
 /// Texts that begin with the prompts, `options.samples` for each, in their order; see
 /// [`zoo_decoding::generate`]. A model that reads one text and writes another reads the prompts: its texts
 /// begin with its start token alone; after it and at full length they have the tokens that
-/// `forced_bos_token_id` and `forced_eos_token_id` say. Without `cache` everything is computed anew for each token, to the same
-/// result.
+/// `forced_bos_token_id` and `forced_eos_token_id` say. Without `cache` everything is computed anew for each
+/// token, to the same result.
 ///
 /// # Errors
 /// A model that does not write, options that make no sense, an empty prompt, and everything that a call
@@ -168,17 +191,25 @@ pub fn generate(
     (device, cache): (Device, bool),
     watch: &mut Watch<'_, Error>,
 ) -> Result<Vec<Generated>> {
-    if model.head() == Head::Seq2Seq {
-        if prompts.iter().any(Vec::is_empty) {
-            return Err(Error::Unknown("a prompt has no tokens to read".to_owned()));
-        }
-        let (mut writer, start) = Pair::new(model, prompts, options, (device, cache))?;
-        let starts = vec![vec![start]; prompts.len()];
-        return zoo_decoding::generate(&mut writer, &starts, seeds, options, device, watch);
-    }
-    if model.head() != Head::CausalLm {
-        return Err(Error::Unknown(format!("`{}` writes no text", model.head().component())));
-    }
-    let mut writer = Causal { model, past: Vec::new(), cache };
+    let (mut writer, starts) = writer(model, prompts, options, (device, cache))?;
+    let prompts = starts.as_deref().unwrap_or(prompts);
     zoo_decoding::generate(&mut writer, prompts, seeds, options, device, watch)
+}
+
+/// As [`generate`], with a guide that may also give tokens, as a tool's answer does; see
+/// [`zoo_decoding::guided`].
+///
+/// # Errors
+/// As [`generate`], and beam search.
+pub fn guided(
+    model: &Model,
+    prompts: &[Vec<i64>],
+    seeds: &[u64],
+    options: &Options,
+    (device, cache): (Device, bool),
+    guide: &mut Guide<'_, Error>,
+) -> Result<Vec<Generated>> {
+    let (mut writer, starts) = writer(model, prompts, options, (device, cache))?;
+    let prompts = starts.as_deref().unwrap_or(prompts);
+    zoo_decoding::guided(&mut writer, prompts, seeds, options, device, guide)
 }

@@ -13,7 +13,7 @@ pub mod parity;
 mod text;
 
 pub use model::{Head, Model};
-pub use text::Texts;
+pub use text::{Spelled, Texts};
 
 /// Why a model cannot be opened or used.
 #[derive(Debug, thiserror::Error)]

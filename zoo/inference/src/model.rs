@@ -105,6 +105,7 @@ pub struct Model {
     world: World,
     instance: InstanceId,
     head: Head,
+    sizes: Map<String, Json>,
     config: Map<String, Json>,
     folder: PathBuf,
     // Holds what components stage.
@@ -131,6 +132,20 @@ impl Model {
     /// Files that are missing or damaged, a class that is unknown, and everything that the host says
     /// about weights.
     pub fn open(registry: &Arc<Registry>, folder: &Path, head: Option<Head>, device: Device) -> Result<Self> {
+        Self::open_with(registry, folder, head, device, Map::new())
+    }
+
+    /// The same, told the sizes of its sites, which adapters need: parameters of its component.
+    ///
+    /// # Errors
+    /// As [`Model::open`], and sizes that are not the model's.
+    pub fn open_with(
+        registry: &Arc<Registry>,
+        folder: &Path,
+        head: Option<Head>,
+        device: Device,
+        sizes: Map<String, Json>,
+    ) -> Result<Self> {
         let config: Map<String, Json> = read_json(&folder.join("config.json"))?;
         let class = config.get("architectures").and_then(|a| a.get(0)).and_then(Json::as_str);
         let written_as = class.and_then(Head::of_class);
@@ -152,7 +167,7 @@ impl Model {
         let options = WorldOptions { device, map_weights: true, ..WorldOptions::default() };
         let world = World::new(Arc::clone(registry), environment, options);
         let place = folder.display().to_string();
-        let mut parameters = Map::new();
+        let mut parameters = sizes.clone();
         parameters.insert("config".to_owned(), json!(folder.join("config.json").display().to_string()));
         // What is missing or damaged is said where weights are loaded.
         let has_pooler = |folder: &Path| {
@@ -183,12 +198,22 @@ impl Model {
             }
             _ => error.into(),
         })?;
-        Ok(Self { world, instance, head, config, folder: folder.to_owned(), _stages: stages })
+        Ok(Self { world, instance, head, sizes, config, folder: folder.to_owned(), _stages: stages })
     }
 
     /// What it is used for.
     pub fn head(&self) -> Head {
         self.head
+    }
+
+    /// The sizes of its sites that it was opened with.
+    pub fn sizes(&self) -> &Map<String, Json> {
+        &self.sizes
+    }
+
+    /// The world that it lives in, under the name `model`: for components that go with it.
+    pub fn world(&self) -> &World {
+        &self.world
     }
 
     /// Its `config.json`.

@@ -6,6 +6,7 @@ use serde_json::{Map, Value as Json};
 use std::path::{Path, PathBuf};
 use tch::{Device, Tensor};
 use tokenizers::{EncodeInput, Encoding, PaddingParams, Tokenizer, TruncationParams};
+use zoo_decoding::tools::Spelling;
 use zoo_host::Value;
 
 /// Tokens of a batch, padding included: texts of like length go together.
@@ -204,8 +205,13 @@ impl Texts {
     /// # Errors
     /// The tokenizer's.
     pub fn decode(&self, tokens: &[i64]) -> Result<String> {
+        self.decoded(tokens, true)
+    }
+
+    fn decoded(&self, tokens: &[i64], skip_special: bool) -> Result<String> {
         let ids: Vec<u32> = tokens.iter().filter_map(|id| u32::try_from(*id).ok()).collect();
-        self.tokenizer.decode(&ids, true).map_err(|e| Error::Unknown(format!("tokens make no text: {e}")))
+        let text = self.tokenizer.decode(&ids, skip_special);
+        text.map_err(|e| Error::Unknown(format!("tokens make no text: {e}")))
     }
 
     /// The text that new tokens add to that of a prompt.
@@ -229,6 +235,24 @@ impl Texts {
         let token = self.tokenizer.id_to_token(id).unwrap_or_default();
         let text = self.tokenizer.decode(&[id], false).unwrap_or_default();
         (token, text)
+    }
+}
+
+/// A tokenizer as texts that call tools are spelled with: no special tokens are put around what is read, and those
+/// that a model writes are shown, as calls may begin and end with one.
+#[derive(Clone, Copy, Debug)]
+pub struct Spelled<'t>(pub &'t Texts);
+
+impl Spelling for Spelled<'_> {
+    type Error = Error;
+
+    fn ids(&mut self, text: &str) -> Result<Vec<i64>> {
+        let rows = self.0.encode_fast(vec![text], false)?;
+        Ok(rows.first().map_or(&[][..], Encoding::get_ids).iter().map(|id| i64::from(*id)).collect())
+    }
+
+    fn text(&mut self, ids: &[i64]) -> Result<String> {
+        self.0.decoded(ids, false)
     }
 }
 

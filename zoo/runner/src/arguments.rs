@@ -155,11 +155,57 @@ pub(crate) struct GenerateArguments {
     #[arg(long, value_name = "TEXT", requires = "chat")]
     pub(crate) system: Option<String>,
     #[command(flatten)]
+    pub(crate) attached: AttachedArguments,
+    #[command(flatten)]
     pub(crate) model: ModelChoice,
     #[command(flatten)]
     pub(crate) printed: Printed,
     #[command(flatten)]
     pub(crate) how: InferenceHow,
+}
+
+/// Components beside the model.
+#[derive(Debug, Args)]
+pub(crate) struct AttachedArguments {
+    /// Components as a recipe binds them; the model is `writer` there.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) bindings: String,
+    /// The name of a bound adapter; may be given several times.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) adapter: Vec<String>,
+    /// Trained values of a bound adapter; may be given several times.
+    #[arg(long, value_name = "NAME=FILE", value_parser = pair)]
+    pub(crate) adapter_weights: Vec<(String, String)>,
+    /// The folder of an adapter that a run has left; may be given several times.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) adapter_of_run: Vec<PathBuf>,
+    /// The name of a bound reward, and the one that its scores are told under; may be given several times.
+    #[arg(long, value_name = "NAME=TOLD", value_parser = pair)]
+    pub(crate) reward: Vec<(String, String)>,
+    /// The name of the bound tool.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tool: Option<String>,
+    /// Begins a call.
+    #[arg(long, value_name = "TEXT", default_value = "", allow_hyphen_values = true)]
+    pub(crate) call_open: String,
+    /// Ends a call.
+    #[arg(long, value_name = "TEXT", default_value = "", allow_hyphen_values = true)]
+    pub(crate) call_close: String,
+    /// Stands before a result.
+    #[arg(long, value_name = "TEXT", default_value = "", allow_hyphen_values = true)]
+    pub(crate) result_open: String,
+    /// Stands behind a result.
+    #[arg(long, value_name = "TEXT", default_value = "", allow_hyphen_values = true)]
+    pub(crate) result_close: String,
+    /// Most calls of a text.
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub(crate) maximum_calls: usize,
+}
+
+/// `NAME=VALUE` in two.
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("this is no `NAME=VALUE`")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// The model, and the lines it gets.

@@ -282,11 +282,14 @@ fn snapshot(world: &World, instances: &Instances, save: &Save<'_>, folder: &str)
     for name in models.keys() {
         let made = instances.get(name)?;
         let mut config = hub_config(world, made.id, name);
-        let zoo = serde_json::json!({
+        let mut zoo = serde_json::json!({
             "instance": name,
             "component": made.instance.component,
             "parameters": made.instance.parameters,
         });
+        if let Some(sites) = &made.instance.on {
+            zoo["on"] = serde_json::json!(sites);
+        }
         config.insert("zoo".to_owned(), zoo);
         let folder = PathBuf::from(file_name(name));
         files.push((folder.join("config.json"), json(&config)?));

@@ -1,14 +1,17 @@
 //! `zoo parity`, `embed`, `fill-mask`, `classify` and `generate`: find the plugin, then hand over to
 //! `zoo-runner`.
 
+use super::attached::Bound;
 use super::run::{become_runner, option};
 use crate::arguments::{
     Arguments, Classify, Embed, FillMask, Generate, InferenceHow, ModelChoice, Parity, Printed,
 };
 use crate::error::Wrong;
 use crate::recipe::plugin_options;
+use crate::terminal::Terminal;
 use anyhow::Result;
 use std::ffi::OsString;
+use std::path::PathBuf;
 use zoo_record::Exit;
 
 pub(crate) fn parity(command: &Parity, arguments: &Arguments) -> Result<Exit> {
@@ -38,7 +41,7 @@ pub(crate) fn classify(command: &Classify, arguments: &Arguments) -> Result<Exit
     hand_over(words, &command.how, arguments)
 }
 
-pub(crate) fn generate(command: &Generate, arguments: &Arguments) -> Result<Exit> {
+pub(crate) fn generate(command: &Generate, arguments: &Arguments, terminal: &mut Terminal) -> Result<Exit> {
     let mut words = begin("generate", &command.model, Some(&command.printed));
     for (name, value) in [
         ("--max-new-tokens", command.max_new_tokens),
@@ -76,7 +79,14 @@ pub(crate) fn generate(command: &Generate, arguments: &Arguments) -> Result<Exit
             ("--chat", command.chat),
         ],
     );
-    hand_over(words, &command.how, arguments)
+    let found = zoo_discovery::discover(&plugin_options(arguments, None));
+    let Some((bound, plugins)) =
+        Bound::checked(&command.attached, &command.model.model, &found, terminal)?
+    else {
+        return Ok(Exit::Wrong);
+    };
+    bound.tell(&command.attached, &mut words);
+    hand_over_with(words, &command.how, &found, &plugins)
 }
 
 fn flags(words: &mut Vec<OsString>, flags: &[(&str, bool)]) {
@@ -90,8 +100,18 @@ fn begin(command: &str, model: &ModelChoice, printed: Option<&Printed>) -> Vec<O
     words
 }
 
-fn hand_over(mut words: Vec<OsString>, how: &InferenceHow, arguments: &Arguments) -> Result<Exit> {
+fn hand_over(words: Vec<OsString>, how: &InferenceHow, arguments: &Arguments) -> Result<Exit> {
     let found = zoo_discovery::discover(&plugin_options(arguments, None));
+    hand_over_with(words, how, &found, &[])
+}
+
+/// With the plugins of components that go with the model.
+fn hand_over_with(
+    mut words: Vec<OsString>,
+    how: &InferenceHow,
+    found: &zoo_discovery::Catalogue,
+    plugins: &[PathBuf],
+) -> Result<Exit> {
     let makes_models = |plugin: &&zoo_discovery::PluginFile| {
         plugin.components.iter().any(|c| c.name == "checkpoint.encoder")
     };
@@ -102,7 +122,10 @@ fn hand_over(mut words: Vec<OsString>, how: &InferenceHow, arguments: &Arguments
         .help("`zoo plugin doctor` says where plugins are looked for; `--plugin` names another place")
         .into());
     };
-    words.extend(["--with".into(), plugin.path.clone().into()]);
+    let others = plugins.iter().filter(|path| **path != plugin.path);
+    for path in std::iter::once(&plugin.path).chain(others) {
+        words.extend(["--with".into(), path.clone().into()]);
+    }
     if let Some(device) = &how.device {
         words.extend(["--device".into(), device.into()]);
     }

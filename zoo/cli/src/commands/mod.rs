@@ -1,5 +1,6 @@
 //! The commands, a module each.
 
+mod attached;
 pub(crate) mod check;
 pub(crate) mod explain;
 pub(crate) mod fmt;

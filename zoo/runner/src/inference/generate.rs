@@ -1,14 +1,17 @@
 //! `zoo-runner generate`: prompts in, texts out; token by token on a terminal.
 
-use super::{Input, Output, ended, open};
+use super::attached::{Attached, Columns, Told, sizes};
+use super::{Input, Output, ended, in_one_line, open};
 use crate::arguments::GenerateArguments;
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value as Json, json};
 use std::io::Write;
 use zoo_host::{Part, seed};
 use zoo_inference::chat::Template;
-use zoo_inference::generation::{Ended, Generated, Options, Sampling, generate as write};
-use zoo_inference::{Head, Model, Texts};
+use zoo_inference::generation::{
+    Called, Ended, Generated, Next, Options, Sampling, ToolLoop, generate as write, guided,
+};
+use zoo_inference::{Head, Model, Spelled, Texts};
 use zoo_record::Exit;
 
 /// New tokens where neither the user nor the model says how many.
@@ -56,6 +59,15 @@ struct Prompt {
     /// As it was given.
     shown: Json,
     tokens: Vec<i64>,
+    /// What stands beside it in its line.
+    columns: Columns,
+}
+
+/// Calls of a tool in a text, and whether it was cut off for there were too many.
+#[derive(Clone, Default)]
+struct Calls {
+    answered: Vec<Called>,
+    cut: bool,
 }
 
 struct Session<'a> {
@@ -64,6 +76,7 @@ struct Session<'a> {
     texts: Texts,
     template: Option<Template>,
     options: Options,
+    attached: Attached,
     device: tch::Device,
     /// Lines before those of this batch.
     lines: u64,
@@ -72,13 +85,16 @@ struct Session<'a> {
 fn run(arguments: &GenerateArguments) -> Result<()> {
     let (registry, device, source) = open(&arguments.model, &arguments.how)?;
     let head = Head::of_folder(source.folder())?.filter(|head| *head == Head::Seq2Seq);
-    let model = Model::open(&registry, source.folder(), head.or(Some(Head::CausalLm)), device)?;
+    let given = &arguments.attached;
+    let sizes = sizes(source.folder(), head, given)?;
+    let model = Model::open_with(&registry, source.folder(), head.or(Some(Head::CausalLm)), device, sizes)?;
+    let attached = Attached::new(&registry, &model, given)?;
     let texts = Texts::open(source.folder(), model.config())?;
     let template = if arguments.chat { Some(Template::open(&texts)?) } else { None };
     let options = options(arguments, &texts)?;
     let mut input = Input::open(&arguments.model)?;
     let mut output = Output::new(&arguments.printed);
-    let mut session = Session { arguments, model, texts, template, options, device, lines: 0 };
+    let mut session = Session { arguments, model, texts, template, options, attached, device, lines: 0 };
     // A text that is read while it is written is the only one.
     let streams = !output.json && session.options.beams == 1 && session.options.samples == 1;
     let batch = if streams { 1 } else { arguments.batch };
@@ -133,8 +149,15 @@ impl Session<'_> {
     }
 
     fn prompts(&self, lines: &[String]) -> Result<Vec<Prompt>> {
-        let (mut shown, mut whole) = (Vec::new(), Vec::new());
+        let (mut shown, mut whole, mut columns) = (Vec::new(), Vec::new(), Vec::new());
         for line in lines {
+            let (line, beside) = if self.attached.reads_columns() {
+                taken_apart(line, self.template.is_some())?
+            } else {
+                (line.clone(), Columns::new())
+            };
+            let line = &line;
+            columns.push(beside);
             match &self.template {
                 Some(template) => {
                     let messages = messages(line, self.arguments.system.as_deref())?;
@@ -152,7 +175,7 @@ impl Session<'_> {
         let rows = self.texts.encode_fast(whole.iter().map(String::as_str).collect(), special)?;
         let positions = self.model.config().get("max_position_embeddings").and_then(Json::as_u64);
         let mut prompts = Vec::new();
-        for ((shown, row), line) in shown.into_iter().zip(&rows).zip(lines) {
+        for (((shown, row), line), columns) in shown.into_iter().zip(&rows).zip(lines).zip(columns) {
             let mut tokens: Vec<i64> = row.get_ids().iter().map(|id| i64::from(*id)).collect();
             if tokens.is_empty() {
                 match self.texts.special("bos_token").map(|(_, id)| id).or(self.texts.ends().first().copied())
@@ -171,7 +194,7 @@ impl Session<'_> {
                     positions.unwrap_or(0)
                 );
             }
-            prompts.push(Prompt { shown, tokens });
+            prompts.push(Prompt { shown, tokens, columns });
         }
         Ok(prompts)
     }
@@ -201,7 +224,7 @@ impl Session<'_> {
             output.out.flush()?;
         }
         let mut shown = String::new();
-        let texts = write(&self.model, &tokens, &seeds, &options, (self.device, true), &mut |row, new| {
+        let mut watch = |row: usize, new: &[i64]| -> zoo_inference::Result<bool> {
             if !streams && self.arguments.stop.is_empty() {
                 return Ok(false);
             }
@@ -220,13 +243,67 @@ impl Session<'_> {
                 }
             }
             self.stopped(prompt, new, &text)
-        })?;
-        if streams {
-            return Ok(writeln!(output.out)?);
+        };
+        let mut calls = vec![Calls::default(); prompts.len() * options.samples];
+        let texts = match &self.attached.tool {
+            None => write(&self.model, &tokens, &seeds, &options, (self.device, true), &mut watch)?,
+            Some(tool) => {
+                let mut spelling = Spelled(&self.texts);
+                let mut tools = ToolLoop::new(tool.protocol.clone(), calls.len(), &mut spelling)?;
+                let answer = |text: usize, query: &str| {
+                    let columns = prompts.get(text / options.samples).map(|prompt| &prompt.columns);
+                    let answer = tool.answer(&self.model, query, columns.unwrap_or(&Columns::new()));
+                    answer.map_err(|error| zoo_inference::Error::Unknown(in_one_line(&error)))
+                };
+                let guide = &mut |text: usize, new: &[i64]| {
+                    if watch(text, new)? {
+                        return Ok(Next::End);
+                    }
+                    let next = tools.next(text, new, &mut spelling, answer)?;
+                    if next == Next::End && let Some(calls) = calls.get_mut(text) {
+                        calls.cut = true;
+                    }
+                    Ok(next)
+                };
+                let texts = guided(&self.model, &tokens, &seeds, &options, (self.device, true), guide)?;
+                for (number, calls) in calls.iter_mut().enumerate() {
+                    tools.calls(number).clone_into(&mut calls.answered);
+                }
+                texts
+            }
+        };
+        let of = |text: usize| prompts.get(text / options.samples.max(1));
+        let mut told = Vec::with_capacity(texts.len());
+        for (number, (text, calls)) in texts.iter().zip(&calls).enumerate() {
+            let Some(prompt) = of(number) else { continue };
+            told.push(Told {
+                text: self.texts.decode_after(self.before(&prompt.tokens), text.new_tokens())?,
+                prompt: prompt.shown.as_str().map_or_else(|| prompt.shown.to_string(), str::to_owned),
+                tokens: text.new_tokens().len(),
+                calls: calls.answered.len(),
+                columns: &prompt.columns,
+            });
         }
-        for (prompt, texts) in prompts.iter().zip(texts.chunks(options.samples)) {
-            for text in texts {
-                self.print(prompt, text, output)?;
+        if streams {
+            // A result at the very end was not seen by the watch.
+            let rest = told.first().and_then(|told| told.text.strip_prefix(shown.as_str()));
+            writeln!(output.out, "{}", rest.unwrap_or_default().trim_end_matches('\u{fffd}'))?;
+        }
+        let scores = self.attached.scores(&self.model, &told)?;
+        for (number, ((text, told), calls)) in texts.iter().zip(&told).zip(&calls).enumerate() {
+            let Some(prompt) = of(number) else { continue };
+            let rewards: Vec<(&str, f64)> =
+                scores.iter().filter_map(|(name, scores)| Some((*name, *scores.get(number)?))).collect();
+            if output.json {
+                output.json(&self.line(prompt, text, &told.text, calls, &rewards))?;
+                continue;
+            }
+            if !streams {
+                let before = if self.reads() { "" } else { prompt.shown.as_str().unwrap_or_default() };
+                writeln!(output.out, "{before}{}", told.text)?;
+            }
+            for (name, score) in rewards {
+                writeln!(output.out, "  {name} {score:.4}")?;
             }
         }
         Ok(())
@@ -253,12 +330,15 @@ impl Session<'_> {
         Ok(now > count(&before))
     }
 
-    fn print(&self, prompt: &Prompt, text: &Generated, output: &mut Output) -> Result<()> {
-        let written = self.texts.decode_after(self.before(&prompt.tokens), text.new_tokens())?;
-        if !output.json {
-            let before = if self.reads() { "" } else { prompt.shown.as_str().unwrap_or_default() };
-            return Ok(writeln!(output.out, "{before}{written}")?);
-        }
+    /// The answer as JSON.
+    fn line(
+        &self,
+        prompt: &Prompt,
+        text: &Generated,
+        written: &str,
+        calls: &Calls,
+        rewards: &[(&str, f64)],
+    ) -> Json {
         let mut line = Map::new();
         let name = if self.arguments.chat { "messages" } else { "prompt" };
         line.insert(name.to_owned(), prompt.shown.clone());
@@ -267,12 +347,35 @@ impl Session<'_> {
         let ended = match text.ended {
             Ended::Length => "length",
             Ended::Token => "end_token",
+            Ended::Watch if calls.cut => "calls",
             Ended::Watch => "stop",
         };
         line.insert("ended".to_owned(), ended.into());
         let name = if text.log_probabilities.is_empty() { "score" } else { "log_probability" };
         line.insert(name.to_owned(), text.score.into());
-        output.json(&Json::Object(line))
+        if self.attached.tool.is_some() {
+            let called = |called: &Called| json!({ "query": called.query, "result": called.result });
+            line.insert("calls".to_owned(), calls.answered.iter().map(called).collect());
+        }
+        if !rewards.is_empty() {
+            let rewards = rewards.iter().map(|(name, score)| ((*name).to_owned(), Json::from(*score)));
+            line.insert("rewards".to_owned(), Json::Object(rewards.collect()));
+        }
+        Json::Object(line)
+    }
+}
+
+/// A line that is a JSON object: its prompt, and what stands beside it. Any other line is a prompt. Of a
+/// conversation the whole line stays, whose messages are found in it later.
+fn taken_apart(line: &str, chat: bool) -> Result<(String, Columns)> {
+    let object = if line.trim_start().starts_with('{') { serde_json::from_str(line).ok() } else { None };
+    let Some(Json::Object(mut object)) = object else { return Ok((line.to_owned(), Columns::new())) };
+    if chat && object.contains_key("messages") {
+        return Ok((line.to_owned(), object));
+    }
+    match object.remove("prompt") {
+        Some(Json::String(prompt)) => Ok((prompt, object)),
+        _ => bail!("`{line}` has no `prompt` that is a text"),
     }
 }
 
@@ -290,5 +393,18 @@ mod tests {
         let with = messages("Hi", Some("Be brief")).unwrap();
         assert_eq!(with[0], json!({ "role": "system", "content": "Be brief" }));
         assert!(messages(r#"[{"text": "Hi"}]"#, None).is_err());
+    }
+
+    #[test]
+    fn a_line_of_json_has_a_prompt_and_what_stands_beside_it() {
+        let (prompt, beside) = taken_apart(r#" {"prompt": "Go on", "wanted": "on"}"#, false).unwrap();
+        assert_eq!((prompt.as_str(), Json::Object(beside)), ("Go on", json!({ "wanted": "on" })));
+        for plain in ["Go on", "{x} goes on", "[1]"] {
+            assert_eq!(taken_apart(plain, false).unwrap(), (plain.to_owned(), Columns::new()));
+        }
+        assert!(taken_apart(r#"{"text": "Go on"}"#, false).is_err());
+        let chat = r#"{"messages": [], "wanted": "on"}"#;
+        let (line, beside) = taken_apart(chat, true).unwrap();
+        assert_eq!((line.as_str(), &beside["wanted"]), (chat, &json!("on")));
     }
 }

@@ -3,6 +3,7 @@
 // These commands' answers are what they print.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod attached;
 mod generate;
 mod parity;
 mod source;
