@@ -4,7 +4,8 @@
 //! program, the runner and the plugins before the first of these tests uses them.
 #![allow(clippy::unwrap_used, reason = "only tests use it")]
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -136,4 +137,56 @@ impl Place {
     pub fn zoo(&self, words: &[&str]) -> Answer {
         Answer::of(&self.command(words).output().unwrap())
     }
+
+    /// Calls the program with lines on its standard input.
+    pub fn with_lines(&self, words: &[&str], lines: &[String]) -> Answer {
+        let mut child = self.command(words).stdin(Stdio::piped()).spawn().unwrap();
+        let mut text = lines.join("\n");
+        text.push('\n');
+        // A program that refuses its options reads nothing.
+        let _ = child.stdin.take().unwrap().write_all(text.as_bytes());
+        Answer::of(&child.wait_with_output().unwrap())
+    }
+
+    /// The same where it goes well: the lines of JSON that it answers with.
+    pub fn answers(&self, words: &[&str], lines: &[String]) -> Vec<Value> {
+        let answer = self.with_lines(words, lines);
+        assert_eq!(answer.code, 0, "{answer:#?}");
+        answer.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// A small reference model with a tokenizer, in a folder of its name; with names of classes.
+    pub fn reference_model(&self, name: &str, tokenizer: &str, labels: Option<&Value>) {
+        let golden = repository().join("plugins/checkpoints/tests/golden").join(name);
+        let folder = self.path(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::copy(golden.join("model.safetensors"), folder.join("model.safetensors")).unwrap();
+        let mut config: Value =
+            serde_json::from_str(&std::fs::read_to_string(golden.join("config.json")).unwrap()).unwrap();
+        if let Some(labels) = labels {
+            let named = labels.as_array().unwrap().iter().enumerate();
+            config["id2label"] = named.map(|(i, label)| (i.to_string(), label.clone())).collect();
+        }
+        std::fs::write(folder.join("config.json"), config.to_string()).unwrap();
+        for file in std::fs::read_dir(repository().join("tests/inference").join(tokenizer)).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), folder.join(file.file_name())).unwrap();
+        }
+    }
+}
+
+/// A safetensors file of matrices of these names and shapes, with numbers between -1 and 1.
+pub fn safetensors(tensors: &[(String, [usize; 2])]) -> Vec<u8> {
+    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
+    for (name, shape) in tensors {
+        let start = data.len();
+        for i in 0..shape[0] * shape[1] {
+            data.extend(((start + 7 * i) as f32).sin().to_le_bytes());
+        }
+        let entry = json!({ "dtype": "F32", "shape": shape, "data_offsets": [start, data.len()] });
+        header.insert(name.clone(), entry);
+    }
+    let mut header = Value::Object(header).to_string();
+    header.push_str(&" ".repeat(header.len().next_multiple_of(8) - header.len()));
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &data].concat()
 }

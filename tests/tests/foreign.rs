@@ -153,3 +153,11 @@ fn a_run_is_bound_to_its_plugins() {
     assert!([0, 3, 4].contains(&answer.code), "{answer:#?}");
     assert!(!locked().contains(hash), "the lock has the file that the run went on with: {}", locked());
 }
+
+#[test]
+fn the_plugins_in_c_and_cpp_are_short() {
+    for (file, limit) in [("c/zoo_c.c", 100), ("cpp/zoo_cpp.cpp", 100)] {
+        let text = std::fs::read_to_string(repository().join("tests/plugins").join(file)).unwrap();
+        assert!(text.lines().count() < limit, "{file}: {} lines", text.lines().count());
+    }
+}

@@ -4,10 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 use serde_json::{Value as Json, json};
-use std::io::Write;
 use std::path::PathBuf;
-use std::process::Stdio;
-use zoo_tests::{Answer, Place, repository};
+use zoo_tests::{Place, repository, safetensors};
 
 fn inference() -> PathBuf {
     repository().join("tests/inference")
@@ -15,41 +13,6 @@ fn inference() -> PathBuf {
 
 fn oracle() -> Json {
     serde_json::from_str(&std::fs::read_to_string(inference().join("oracle.json")).unwrap()).unwrap()
-}
-
-/// A reference model with a tokenizer, and with names of classes.
-fn model(place: &Place, name: &str, tokenizer: &str, labels: Option<&Json>) {
-    let golden = repository().join("plugins/checkpoints/tests/golden").join(name);
-    let folder = place.path(name);
-    std::fs::create_dir_all(&folder).unwrap();
-    std::fs::copy(golden.join("model.safetensors"), folder.join("model.safetensors")).unwrap();
-    let mut config: Json =
-        serde_json::from_str(&std::fs::read_to_string(golden.join("config.json")).unwrap()).unwrap();
-    if let Some(labels) = labels {
-        let named = labels.as_array().unwrap().iter().enumerate();
-        config["id2label"] = named.map(|(i, label)| (i.to_string(), label.clone())).collect();
-    }
-    std::fs::write(folder.join("config.json"), config.to_string()).unwrap();
-    for file in std::fs::read_dir(inference().join(tokenizer)).unwrap() {
-        let file = file.unwrap();
-        std::fs::copy(file.path(), folder.join(file.file_name())).unwrap();
-    }
-}
-
-/// Calls the program with lines on its standard input.
-fn with_lines(place: &Place, words: &[&str], lines: &[String]) -> Answer {
-    let mut child = place.command(words).stdin(Stdio::piped()).spawn().unwrap();
-    let mut text = lines.join("\n");
-    text.push('\n');
-    // A program that refuses its options reads nothing.
-    let _ = child.stdin.take().unwrap().write_all(text.as_bytes());
-    Answer::of(&child.wait_with_output().unwrap())
-}
-
-fn answers(place: &Place, words: &[&str], lines: &[String]) -> Vec<Json> {
-    let answer = with_lines(place, words, lines);
-    assert_eq!(answer.code, 0, "{answer:#?}");
-    answer.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 fn texts(json: &Json) -> Vec<String> {
@@ -64,10 +27,10 @@ fn close(found: &Json, wanted: &Json) {
 #[test]
 fn masks_are_filled_as_transformers_fills_them() {
     let place = Place::new();
-    model(&place, "bert_mlm", "words", None);
+    place.reference_model("bert_mlm", "words", None);
     let wanted = oracle()["fill_mask"].as_array().unwrap().clone();
     let lines: Vec<String> = wanted.iter().map(|case| case["text"].as_str().unwrap().to_owned()).collect();
-    let made = answers(&place, &["fill-mask", "--model", "bert_mlm", "--top", "3"], &lines);
+    let made = place.answers(&["fill-mask", "--model", "bert_mlm", "--top", "3"], &lines);
     assert_eq!(made.len(), wanted.len());
     for (made, wanted) in made.iter().zip(&wanted) {
         let (made, wanted) = (made["masks"].as_array().unwrap(), wanted["masks"].as_array().unwrap());
@@ -80,7 +43,7 @@ fn masks_are_filled_as_transformers_fills_them() {
             assert_eq!(made.as_array().unwrap().len(), 3);
         }
     }
-    let answer = with_lines(&place, &["fill-mask", "--model", "bert_mlm"], &["no gap".to_owned()]);
+    let answer = place.with_lines(&["fill-mask", "--model", "bert_mlm"], &["no gap".to_owned()]);
     assert_eq!(answer.code, 2, "{answer:#?}");
     assert!(answer.err.contains("`no gap` has no [MASK]"), "{}", answer.err);
 }
@@ -90,10 +53,10 @@ fn texts_and_tokens_are_classified_as_transformers_does() {
     let place = Place::new();
     let oracle = oracle();
     let wanted = &oracle["classify"];
-    model(&place, "bert_cls", "words", Some(&wanted["labels"]));
+    place.reference_model("bert_cls", "words", Some(&wanted["labels"]));
     let lines = texts(&wanted["lines"]);
-    let one = answers(&place, &["classify", "--model", "bert_cls"], &lines[..1]);
-    let pair = answers(&place, &["classify", "--model", "bert_cls", "--pairs"], &lines[1..]);
+    let one = place.answers(&["classify", "--model", "bert_cls"], &lines[..1]);
+    let pair = place.answers(&["classify", "--model", "bert_cls", "--pairs"], &lines[1..]);
     for (made, wanted) in one.iter().chain(&pair).zip(wanted["made"].as_array().unwrap()) {
         // The pipeline gives a list in a list for one text.
         let wanted = if wanted[0].is_array() { &wanted[0] } else { wanted };
@@ -105,11 +68,11 @@ fn texts_and_tokens_are_classified_as_transformers_does() {
     assert_eq!(pair[0]["pair"], "It rained, the rain.");
 
     let wanted = &oracle["tag"];
-    model(&place, "bert_tok", "words", Some(&wanted["labels"]));
+    place.reference_model("bert_tok", "words", Some(&wanted["labels"]));
     let lines = texts(&wanted["lines"]);
     for (name, more) in [("tokens", None), ("entities", Some("--entities"))] {
         let words: Vec<&str> = ["classify", "--model", "bert_tok"].into_iter().chain(more).collect();
-        let made = answers(&place, &words, &lines);
+        let made = place.answers(&words, &lines);
         for ((made, wanted), line) in made.iter().zip(wanted[name].as_array().unwrap()).zip(&lines) {
             let (made, wanted) = (made[name].as_array().unwrap(), wanted.as_array().unwrap());
             assert_eq!(made.len(), wanted.len(), "{line}, {name}");
@@ -128,7 +91,7 @@ fn texts_and_tokens_are_classified_as_transformers_does() {
 #[test]
 fn lines_go_on_as_transformers_goes_on() {
     let place = Place::new();
-    model(&place, "llama_clm", "pieces", None);
+    place.reference_model("llama_clm", "pieces", None);
     let oracle = oracle();
     let prompts = texts(&oracle["generate"]["prompts"]);
     for case in oracle["generate"]["made"].as_array().unwrap() {
@@ -146,7 +109,7 @@ fn lines_go_on_as_transformers_goes_on() {
             }
         }
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let made = answers(&place, &words, &prompts);
+        let made = place.answers(&words, &prompts);
         let wanted = case["texts"].as_array().unwrap();
         assert_eq!(made.len(), wanted.len());
         for (made, wanted) in made.iter().zip(wanted) {
@@ -159,21 +122,134 @@ fn lines_go_on_as_transformers_goes_on() {
     let chat = &oracle["chat"];
     let lines = [chat["messages"].to_string()];
     let words = ["generate", "--model", "llama_clm", "--max-new-tokens=6", "--chat"];
-    assert_eq!(answers(&place, &words, &lines)[0]["tokens"], chat["tokens"]);
+    assert_eq!(place.answers(&words, &lines)[0]["tokens"], chat["tokens"]);
     let (system, user) = (&chat["messages"][0]["content"], &chat["messages"][1]["content"]);
     let words = [&words[..], &["--system", system.as_str().unwrap()]].concat();
     let lines = [user.as_str().unwrap().to_owned()];
-    assert_eq!(answers(&place, &words, &lines)[0]["tokens"], chat["tokens"]);
+    assert_eq!(place.answers(&words, &lines)[0]["tokens"], chat["tokens"]);
+}
+
+/// The line that goes on with `the rain in`, and what may stand beside it.
+fn rain(beside: &Json) -> Vec<String> {
+    let mut line = json!({ "prompt": "the rain in" });
+    line.as_object_mut().unwrap().extend(beside.as_object().unwrap().clone());
+    vec![line.to_string()]
+}
+
+const WRITES: [&str; 5] = ["generate", "--model", "llama_clm", "--greedy", "--max-new-tokens=12"];
+
+#[test]
+fn adapters_act_on_a_model_with_their_trained_values() {
+    let place = Place::new();
+    place.reference_model("llama_clm", "pieces", None);
+    let line = ["the rain in".to_owned()];
+    let lora = "adapters.lora(rank: 2) on layers[*].attention.{query, value}";
+    let plain = place.answers(&WRITES, &line);
+    // As training would begin, a change of nothing.
+    assert_eq!(place.answers(&[&WRITES[..], &["--adapter", lora]].concat(), &line), plain);
+
+    let mut tensors = Vec::new();
+    for site in ["0.attention.query", "0.attention.value", "1.attention.query", "1.attention.value"] {
+        tensors.push((format!("layers.{site}.lora_A.weight"), [2, 32]));
+        tensors.push((format!("layers.{site}.lora_B.weight"), [32, 2]));
+    }
+    std::fs::write(place.path("lora.safetensors"), safetensors(&tensors)).unwrap();
+    let with = |lora: &str| {
+        let words = [&WRITES[..], &["--adapter", lora, "--adapter-weights", "lora.safetensors"]].concat();
+        place.with_lines(&words, &line)
+    };
+    let changed = with(lora);
+    assert_eq!(changed.code, 0, "{changed:#?}");
+    assert_ne!(changed.json()["tokens"], plain[0]["tokens"]);
+    // Trained on more sites than it is put on.
+    let less = with("adapters.lora(rank: 2) on layers[*].attention.query");
+    assert!(less.code != 0 && less.err.contains("name the sites that it was trained on"), "{less:#?}");
+}
+
+#[test]
+fn rewards_score_each_text() {
+    let place = Place::new();
+    place.reference_model("llama_clm", "pieces", None);
+    let rewards = [
+        &WRITES[..],
+        &["--reward", "reinforcement.exact_match()"],
+        &["--reward", "short = reinforcement.overlong_penalty(maximum: 10, margin: 4)"],
+    ]
+    .concat();
+    let first = &place.answers(&rewards, &rain(&json!({ "wanted": "no such answer" })))[0];
+    assert_eq!(first["rewards"]["reinforcement.exact_match"], json!(0.0));
+    assert_eq!(first["prompt"], "the rain in");
+    assert!(first["rewards"]["short"].as_f64().unwrap() < 0.0, "{first}");
+    let right = json!({ "wanted": first["text"].as_str().unwrap() });
+    let second = &place.answers(&rewards, &rain(&right))[0];
+    assert_eq!(second["rewards"]["reinforcement.exact_match"], json!(1.0));
+
+    let missing = place.with_lines(&rewards, &rain(&json!({})));
+    assert!(
+        missing.code != 0 && missing.err.contains("reads `wanted`, which a line does not have"),
+        "{missing:#?}"
+    );
+}
+
+#[test]
+fn a_tool_answers_what_a_text_asks() {
+    let place = Place::new();
+    place.reference_model("llama_clm", "pieces", None);
+    // What this model writes of its own; a part of it is taken for a call.
+    let plain = place.answers(&WRITES, &["the rain in".to_owned()]);
+    let text = plain[0]["text"].as_str().unwrap().trim_start();
+    let (before, after) = text.split_at(text.find("oXl").unwrap());
+    let (open, query) = before.split_at(2);
+    assert!(after.len() > 3 && !query.trim().is_empty(), "{text}");
+    let words = [
+        &["generate", "--model", "llama_clm", "--greedy", "--max-new-tokens=24"][..],
+        &["--tool", "tools.lookup()", "--call-open", open, "--call-close", "oXl"],
+        &["--result-open=", "--result-close="],
+    ]
+    .concat();
+    let context = json!({ "context": format!("{}: at the inn\nother: the rain", query.trim()) });
+    let made = &place.answers(&words, &rain(&context))[0];
+    assert_eq!(made["calls"][0], json!({ "query": query.trim(), "result": "at the inn" }), "{made}");
+    let text = made["text"].as_str().unwrap();
+    let called = text.find("oXl").unwrap() + 3;
+    assert!(text[called..].trim_start().starts_with("at the inn"), "{text}");
+
+    let made = &place.answers(&[&words[..], &["--maximum-calls=0"]].concat(), &rain(&context))[0];
+    assert_eq!((&made["ended"], &made["calls"]), (&json!("calls"), &json!([])), "{made}");
+    let without = place.with_lines(&words, &rain(&json!({})));
+    assert!(without.code != 0 && without.err.contains("reads `context`"), "{without:#?}");
+}
+
+#[test]
+fn components_beside_a_model_are_checked_before_anything_is_loaded() {
+    let place = Place::new();
+    for (words, wanted) in [
+        (["--adapter", "adapters.lorra() on layers[*].attention.query"], "did you mean `adapters.lora`?"),
+        (["--adapter", "adapters.lora(rnk: 2) on layers[*].attention.query"], "did you mean `rank`?"),
+        (["--adapter", "adapters.lora() on layers[*].attention.quary"], "has no such site"),
+        (["--adapter", "adapters.lora()"], "neither a folder nor an adapter with its sites"),
+        (["--reward", "tools.lookup()"], "reward"),
+        (["--tool", "tools.look_up()"], "did you mean `tools.lookup`?"),
+    ] {
+        let answer = place.with_lines(&[&["generate", "--model", "nowhere"], &words[..]].concat(), &[]);
+        assert!(answer.code == 2 && answer.err.contains(wanted), "{words:?}: {answer:#?}");
+        assert!(!answer.err.contains("nowhere"), "{answer:#?}");
+    }
+    // Which layers there are, the model alone says.
+    place.reference_model("llama_clm", "pieces", None);
+    let words = [&WRITES[..], &["--adapter", "adapters.lora() on layers[7].attention.query"]].concat();
+    let answer = place.with_lines(&words, &["A".to_owned()]);
+    assert!(answer.code != 0 && answer.err.contains("no such site"), "{answer:#?}");
 }
 
 #[test]
 fn draws_follow_from_the_seed_and_texts_end_where_they_are_told() {
     let place = Place::new();
-    model(&place, "llama_clm", "pieces", None);
+    place.reference_model("llama_clm", "pieces", None);
     let lines = texts(&json!(["the rain", "a", "at the inn", "the rain"]));
     let base =
         ["generate", "--model", "llama_clm", "--max-new-tokens=8", "--temperature=1.2", "--top-p=0.95"];
-    let with = |more: &[&str]| answers(&place, &[&base[..], more].concat(), &lines);
+    let with = |more: &[&str]| place.answers(&[&base[..], more].concat(), &lines);
     let tokens = |made: &[Json]| made.iter().map(|m| m["tokens"].clone()).collect::<Vec<_>>();
     let first = with(&[]);
     assert_eq!(tokens(&first), tokens(&with(&["--batch=1"])));
@@ -183,10 +259,10 @@ fn draws_follow_from_the_seed_and_texts_end_where_they_are_told() {
     assert_eq!(with(&["--samples=2"]).len(), 8);
 
     let greedy = &base[..4];
-    let whole = answers(&place, greedy, &lines[..1]);
+    let whole = place.answers(greedy, &lines[..1]);
     let text = whole[0]["text"].as_str().unwrap();
     let stop: String = text.trim_start().chars().skip(1).take(1).collect();
-    let made = answers(&place, &[greedy, &["--stop", &stop]].concat(), &lines[..1]);
+    let made = place.answers(&[greedy, &["--stop", &stop]].concat(), &lines[..1]);
     assert_eq!(made[0]["ended"], "stop");
     let stopped = made[0]["text"].as_str().unwrap();
     assert!(stopped.len() < text.len() && text.starts_with(stopped) && stopped.ends_with(&stop), "{stopped}");
@@ -195,7 +271,7 @@ fn draws_follow_from_the_seed_and_texts_end_where_they_are_told() {
 #[test]
 fn a_model_that_cannot_be_had_is_one_clear_message() {
     let place = Place::new();
-    model(&place, "bert_cls", "words", None);
+    place.reference_model("bert_cls", "words", None);
     for (words, wanted) in [
         (
             &["generate", "--model", "org/name"][..],
@@ -208,7 +284,7 @@ fn a_model_that_cannot_be_had_is_one_clear_message() {
         (&["generate", "--model", "bert_cls"], "checkpoint.causal_lm"),
         (&["fill-mask", "--model", "bert_cls"], "checkpoint.masked_lm"),
     ] {
-        let answer = with_lines(&place, words, &["a".to_owned()]);
+        let answer = place.with_lines(words, &["a".to_owned()]);
         assert_eq!(answer.code, 2, "{answer:#?}");
         assert!(answer.err.contains(wanted), "{words:?}: {}", answer.err);
         assert!(answer.err.lines().count() <= 4 && answer.out.is_empty(), "{answer:#?}");
@@ -218,7 +294,7 @@ fn a_model_that_cannot_be_had_is_one_clear_message() {
 #[test]
 fn numbers_to_compare_with_may_lie_elsewhere() {
     let place = Place::new();
-    model(&place, "bert_cls", "words", None);
+    place.reference_model("bert_cls", "words", None);
     let oracle = repository().join("plugins/checkpoints/tests/golden/bert_cls/oracle.safetensors");
     let answer = place.zoo(&["parity", "bert_cls", "--oracle", oracle.to_str().unwrap()]);
     assert_eq!(answer.code, 0, "{answer:#?}");
@@ -236,7 +312,7 @@ fn several_folders_are_compared_in_a_table() {
             std::fs::copy(golden.join(name).join(file), folder.join(file)).unwrap();
         }
     }
-    let answer = with_lines(&place, &["parity", "models", "--precision", "both"], &[]);
+    let answer = place.with_lines(&["parity", "models", "--precision", "both"], &[]);
     assert_eq!(answer.code, 0, "{answer:#?}");
     for name in ["bert_cls", "wav2vec2_conformer", "llava_clm"] {
         for precision in ["float32", "bf16"] {
@@ -252,10 +328,10 @@ fn several_folders_are_compared_in_a_table() {
         place.path("models/llava_clm/oracle.safetensors"),
     )
     .unwrap();
-    let answer = with_lines(&place, &["parity", "models"], &[]);
+    let answer = place.with_lines(&["parity", "models"], &[]);
     assert_eq!(answer.code, 1, "{answer:#?}");
     assert!(answer.out.ends_with("2 of 3 are equal within rounding\n"), "{}", answer.out);
-    let answer = with_lines(&place, &["parity", "."], &[]);
+    let answer = place.with_lines(&["parity", "."], &[]);
     assert_eq!(answer.code, 2, "{answer:#?}");
     assert!(answer.err.contains("neither config.json nor folders"), "{}", answer.err);
 }

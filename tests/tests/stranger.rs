@@ -1,14 +1,15 @@
 //! A stranger's way, outside the workspace: `zoo plugin new`, build, `zoo plugin test`, the crate's own tests,
 //! and a run of the recipe, with no edit in between.
 //!
-//! Three kinds always, with the dependencies that the workspace's build has compiled already; all kinds, and
+//! Four kinds always, three of which then work beside a first-party model, with the dependencies that the workspace's build has compiled already; all kinds, and
 //! from nothing, in the slow suite: `./zoo.sh test --all`.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use serde_json::json;
 use std::path::Path;
 use std::process::Command;
-use zoo_tests::{Answer, Place, built, repository};
+use zoo_tests::{Answer, Place, built, repository, safetensors};
 
 const KINDS: [&str; 8] =
     ["objective", "masker", "architecture", "adapter", "tool", "reward", "data", "metric"];
@@ -70,7 +71,7 @@ fn way(place: &Place, kind: &str, folders: &Folders<'_>) {
 }
 
 #[test]
-fn three_kinds_are_made_built_tested_and_run() {
+fn four_kinds_are_made_built_tested_and_run_and_work_beside_a_model() {
     let place = Place::new();
     // As the workspace compiles its dependencies, so that cargo finds them compiled.
     place.write(
@@ -81,9 +82,49 @@ fn three_kinds_are_made_built_tested_and_run() {
     let workspace = built().parent().unwrap();
     // The libraries elsewhere: beside the program, zoo would take them for its own.
     let folders = Folders { target: &place.path("target"), build: workspace };
-    for kind in ["objective", "masker", "adapter"] {
+    for kind in ["objective", "adapter", "tool", "reward"] {
         way(&place, kind, &folders);
     }
+    beside_a_model(&place, folders.target);
+}
+
+/// An adapter, a tool and a reward that no first-party model knows work beside one in `zoo generate`.
+fn beside_a_model(place: &Place, target: &Path) {
+    place.reference_model("llama_clm", "pieces", None);
+    let library = |kind: &str| target.join(format!("debug/libzoo_strange_{kind}.so")).display().to_string();
+    let plugins = ["adapter", "tool", "reward"].map(library);
+    let mut words = vec!["generate", "--model", "llama_clm", "--greedy", "--max-new-tokens=24"];
+    for path in &plugins {
+        words.extend(["--plugin", path]);
+    }
+    let line = |wanted: &str| [json!({ "prompt": "the rain in", "wanted": wanted }).to_string()];
+
+    let mut tensors = Vec::new();
+    for layer in [0, 1] {
+        tensors.push((format!("layers.{layer}.attention.value.down"), [4, 32]));
+        tensors.push((format!("layers.{layer}.attention.value.up"), [32, 4]));
+    }
+    std::fs::write(place.path("low.safetensors"), safetensors(&tensors)).unwrap();
+    let low = ["--adapter", "strange_adapter.low_rank(rank: 4) on layers[*].attention.value"];
+    let reward = ["--reward", "common = strange_reward.overlap()"];
+    let plain = place.answers(&[&words[..], &reward].concat(), &line("rain")).remove(0);
+    let trained = [&words[..], &reward, &low, &["--adapter-weights", "low.safetensors"]].concat();
+    let adapted = place.answers(&trained, &line("rain")).remove(0);
+    assert_ne!(adapted["tokens"], plain["tokens"]);
+
+    // A part of what the adapted model writes is taken for a question that no calculator understands.
+    let text: Vec<char> = adapted["text"].as_str().unwrap().trim_start().chars().collect();
+    assert!(text.len() > 14, "{adapted}");
+    let part = |range: std::ops::Range<usize>| text[range].iter().collect::<String>();
+    let (open, query, close) = (part(0..2), part(2..8), part(8..14));
+    let tool = ["--tool", "strange_tool.calculator()", "--call-open", &open, "--call-close", &close];
+    let all = [&trained[..], &tool].concat();
+    let first = place.answers(&all, &line("rain")).remove(0);
+    assert_eq!(first["calls"][0], json!({ "query": query.trim(), "result": "error" }), "{first}");
+    assert!(first["text"].as_str().unwrap().contains("error"), "{first}");
+    // The reward reads the text with the tool's answers.
+    let second = place.answers(&all, &line(first["text"].as_str().unwrap())).remove(0);
+    assert_eq!(second["rewards"], json!({ "common": 1.0 }), "{second}");
 }
 
 #[test]

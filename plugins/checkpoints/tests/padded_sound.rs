@@ -53,7 +53,10 @@ fn padding_changes_no_state_of_a_recording() {
                 let batch = batch.narrow(0, row, 1).narrow(1, 0, frames);
                 let largest = (alone - batch).abs().max().double_value(&[]);
                 let size = alone.abs().max().double_value(&[]);
-                assert!(largest <= 2e-5 * size, "noise {noise}, row {row}, states {number}: {largest} of {size}");
+                assert!(
+                    largest <= 2e-5 * size,
+                    "noise {noise}, row {row}, states {number}: {largest} of {size}"
+                );
             }
         }
     }

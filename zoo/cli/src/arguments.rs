@@ -434,19 +434,43 @@ pub(crate) struct Attached {
     pub(crate) tool: Option<String>,
 
     /// Begins a call of the tool
-    #[arg(long, value_name = "TEXT", default_value = "<search>", requires = "tool", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "<search>",
+        requires = "tool",
+        allow_hyphen_values = true
+    )]
     pub(crate) call_open: String,
 
     /// Ends a call, which is then answered
-    #[arg(long, value_name = "TEXT", default_value = "</search>", requires = "tool", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "</search>",
+        requires = "tool",
+        allow_hyphen_values = true
+    )]
     pub(crate) call_close: String,
 
     /// Stands before a result, nothing when empty
-    #[arg(long, value_name = "TEXT", default_value = "<information>", requires = "tool", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "<information>",
+        requires = "tool",
+        allow_hyphen_values = true
+    )]
     pub(crate) result_open: String,
 
     /// Stands behind a result, nothing when empty
-    #[arg(long, value_name = "TEXT", default_value = "</information>", requires = "tool", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "</information>",
+        requires = "tool",
+        allow_hyphen_values = true
+    )]
     pub(crate) result_close: String,
 
     /// Most calls of a text, which ends with one more

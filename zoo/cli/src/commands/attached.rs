@@ -92,7 +92,8 @@ impl Bound {
             let (name, component) = named(adapter);
             let name = name.map_or_else(|| format!("adapter_{number}"), str::to_owned);
             let Some((component, sites)) = component.rsplit_once(" on ") else {
-                let wrong = Wrong::new(format!("`{adapter}` is neither a folder nor an adapter with its sites"));
+                let wrong =
+                    Wrong::new(format!("`{adapter}` is neither a folder nor an adapter with its sites"));
                 let help = "an adapter is written as in a recipe: \
                             `adapters.lora(rank: 8) on layers[*].attention.{query, value}`";
                 return Err(wrong.help(help).into());
@@ -116,7 +117,8 @@ impl Bound {
         }
         for (number, reward) in (1..).zip(&given.reward) {
             let (name, component) = named(reward);
-            let told = name.or_else(|| component.split(['(', '{']).next()).unwrap_or_default().trim().to_owned();
+            let told =
+                name.or_else(|| component.split(['(', '{']).next()).unwrap_or_default().trim().to_owned();
             let name = name.map_or_else(|| format!("reward_{number}"), str::to_owned);
             let taken = bound.rewards.iter().any(|(_, known)| *known == told);
             let _ = writeln!(bound.text, "reward {name} = {component}");

@@ -80,8 +80,7 @@ pub(crate) fn generate(command: &Generate, arguments: &Arguments, terminal: &mut
         ],
     );
     let found = zoo_discovery::discover(&plugin_options(arguments, None));
-    let Some((bound, plugins)) =
-        Bound::checked(&command.attached, &command.model.model, &found, terminal)?
+    let Some((bound, plugins)) = Bound::checked(&command.attached, &command.model.model, &found, terminal)?
     else {
         return Ok(Exit::Wrong);
     };

@@ -146,7 +146,8 @@ fn nothing_left(model: &Model, instance: &Instance) -> Result<()> {
     let Some(weights) = &instance.weights else { return Ok(()) };
     let known: BTreeSet<String> =
         model.world().parameters_of(&instance.name).iter().map(|p| p.local_name().to_owned()).collect();
-    let shapes = zoo_host::weight_shapes(Path::new(weights)).map_err(|fault| anyhow!("`{weights}`: {fault}"))?;
+    let shapes =
+        zoo_host::weight_shapes(Path::new(weights)).map_err(|fault| anyhow!("`{weights}`: {fault}"))?;
     let left: Vec<String> = shapes.into_keys().filter(|name| !known.contains(name)).collect();
     match left.first() {
         Some(first) => bail!(
@@ -243,7 +244,9 @@ impl Tool {
     /// What it says to a query.
     pub(super) fn answer(&self, model: &Model, query: &str, columns: &Columns) -> Result<String> {
         let schema = model.world().schema(self.instance)?;
-        let own = |name: &str| Ok((name == "text").then(|| Value::Texts(vec![query.to_owned()])));
+        let own = |name: &str| -> Result<Option<Value>> {
+            Ok((name == "text").then(|| Value::Texts(vec![query.to_owned()])))
+        };
         let inputs = inputs(&schema, &[columns], own)?;
         match called(model, self.instance, &inputs, "text")?.take("text") {
             Some(Value::Texts(mut texts)) if texts.len() == 1 => Ok(texts.remove(0)),
@@ -255,8 +258,10 @@ impl Tool {
 fn score(model: &Model, reward: &Reward, texts: &[Told<'_>]) -> Result<Vec<f64>> {
     let schema = model.world().schema(reward.instance)?;
     let columns: Vec<&Columns> = texts.iter().map(|told| told.columns).collect();
-    let of = |part: fn(&Told<'_>) -> &String| Value::Texts(texts.iter().map(|told| part(told).clone()).collect());
-    let own = |name: &str| {
+    let of = |part: for<'a> fn(&'a Told<'a>) -> &'a String| {
+        Value::Texts(texts.iter().map(|told| part(told).clone()).collect())
+    };
+    let own = |name: &str| -> Result<Option<Value>> {
         Ok(Some(match name {
             "text" => of(|told| &told.text),
             "prompt" => of(|told| &told.prompt),
@@ -313,17 +318,21 @@ mod tests {
 
     #[test]
     fn references_to_the_model_get_its_name_in_its_world() {
-        let mut value = json!([{ "$instance": MODEL }, { "a": { "$instance": MODEL } }, { "$instance": "b" }, MODEL]);
+        let mut value =
+            json!([{ "$instance": MODEL }, { "a": { "$instance": MODEL } }, { "$instance": "b" }, MODEL]);
         renamed(&mut value);
-        let wanted = json!([{ "$instance": "model" }, { "a": { "$instance": "model" } }, { "$instance": "b" }, MODEL]);
+        let wanted =
+            json!([{ "$instance": "model" }, { "a": { "$instance": "model" } }, { "$instance": "b" }, MODEL]);
         assert_eq!(value, wanted);
     }
 
     #[test]
     fn what_stands_beside_prompts_becomes_inputs_of_their_types() {
         let line = |json: Json| json.as_object().unwrap().clone();
-        let lines =
-            [line(json!({ "wanted": "a", "level": 2, "share": 0.5 })), line(json!({ "wanted": "b", "level": 3 }))];
+        let lines = [
+            line(json!({ "wanted": "a", "level": 2, "share": 0.5 })),
+            line(json!({ "wanted": "b", "level": 3 })),
+        ];
         let lines: Vec<&Columns> = lines.iter().collect();
         let Some(Value::Texts(texts)) = column("wanted", Dtype::Text, &lines).unwrap() else { panic!() };
         assert_eq!(texts, ["a", "b"]);

@@ -250,17 +250,19 @@ impl Session<'_> {
             Some(tool) => {
                 let mut spelling = Spelled(&self.texts);
                 let mut tools = ToolLoop::new(tool.protocol.clone(), calls.len(), &mut spelling)?;
-                let answer = |text: usize, query: &str| {
+                let answer = |text: usize, query: &str| -> zoo_inference::Result<String> {
                     let columns = prompts.get(text / options.samples).map(|prompt| &prompt.columns);
                     let answer = tool.answer(&self.model, query, columns.unwrap_or(&Columns::new()));
                     answer.map_err(|error| zoo_inference::Error::Unknown(in_one_line(&error)))
                 };
-                let guide = &mut |text: usize, new: &[i64]| {
+                let guide = &mut |text: usize, new: &[i64]| -> zoo_inference::Result<Next> {
                     if watch(text, new)? {
                         return Ok(Next::End);
                     }
                     let next = tools.next(text, new, &mut spelling, answer)?;
-                    if next == Next::End && let Some(calls) = calls.get_mut(text) {
+                    if next == Next::End
+                        && let Some(calls) = calls.get_mut(text)
+                    {
                         calls.cut = true;
                     }
                     Ok(next)
