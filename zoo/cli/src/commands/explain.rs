@@ -155,6 +155,9 @@ fn unknown(text: &str, catalogue: &Catalogue) -> Wrong {
     });
     match near {
         Some(near) => wrong.help(format!("did you mean `zoo explain {near}`?")),
+        None if !catalogue.refused.is_empty() => wrong.help(
+            "`zoo explain` lists everything that can be explained, and `zoo plugin list` says why plugins were refused",
+        ),
         None => wrong.help("`zoo explain` lists everything that can be explained"),
     }
 }
