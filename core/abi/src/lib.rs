@@ -95,6 +95,9 @@ pub mod mode {
     pub const TRAINING: u64 = 1;
     /// Gradients are recorded.
     pub const GRADIENTS: u64 = 2;
+    /// What belongs to an example must stay in a row of its own: the gradient of every one is looked at, or
+    /// memory is measured.
+    pub const ROWS: u64 = 4;
 }
 
 /// How a parameter starts: [`Init::kind`].

@@ -93,8 +93,15 @@ impl Session<'_> {
             from: 0,
         };
         let mut loader = Loader::start(&world, &program, Arc::new(jobs), &options)?;
-        let runner =
-            Runner { world: &world, program: &program, device: self.device, training: false, autocast };
+        let runner = Runner {
+            world: &world,
+            program: &program,
+            device: self.device,
+            training: false,
+            autocast,
+            // The plan of memory is of rows with their padding.
+            keep_rows: true,
+        };
         let updater = Updater::new(runner);
         let mut totals = Totals::new(&program);
         let (mut number, mut longest) = (0, 0);

@@ -233,6 +233,7 @@ impl Reader {
             device: Device::Cpu,
             training: self.training,
             autocast: None,
+            keep_rows: false,
         };
         let _mode = zoo_torch::modes::Gradients::set(false)?;
         let mut values: Values = Vec::new();

@@ -77,6 +77,7 @@ pub(crate) const EVALUATION: u64 = u64::MAX;
 pub(crate) const TRIAL: u64 = u64::MAX - 1;
 
 /// Runs one step's tasks.
+#[derive(Clone, Copy)]
 pub(crate) struct Runner<'a> {
     pub(crate) world: &'a World,
     pub(crate) program: &'a Program,
@@ -85,6 +86,9 @@ pub(crate) struct Runner<'a> {
     pub(crate) training: bool,
     /// Narrower type of the forward pass.
     pub(crate) autocast: Option<Kind>,
+    /// Every example keeps its row, and padding is computed: where the gradient of every example is looked
+    /// at, and where the plan of memory is measured.
+    pub(crate) keep_rows: bool,
 }
 
 impl Runner<'_> {
@@ -107,6 +111,7 @@ impl Runner<'_> {
             micro: moment.part,
             training: self.training,
             gradients,
+            keep_rows: self.keep_rows,
             wanted: zoo_host::Wanted::All,
         }
     }

@@ -253,6 +253,7 @@ impl Session<'_> {
                 device: self.device,
                 training: false,
                 autocast: None,
+                keep_rows: true,
             };
             if let Some(reason) =
                 aggregation.choose(&Updater::new(quiet), &training.optimizer.parameters(), earlier)?
@@ -278,11 +279,18 @@ impl Session<'_> {
         };
         let loader = Loader::start(&world, &program, Arc::new(jobs), &options)?;
         let mut feed = Feed { loader, waiting: VecDeque::new() };
-        let runner =
-            Runner { world: &world, program: &program, device: self.device, training: true, autocast };
+        let runner = Runner {
+            world: &world,
+            program: &program,
+            device: self.device,
+            training: true,
+            autocast,
+            keep_rows: phase.aggregate.is_some(),
+        };
         let updater = Updater::new(runner).timed(self.timings);
         if training.step == 0 {
-            self.trial(&mut training, &mut feed, &updater)?;
+            // As the plan is: later rows may be full where those of the first batches are not.
+            self.trial(&mut training, &mut feed, &Updater::new(Runner { keep_rows: true, ..runner }))?;
             for metric in &program.metrics {
                 world.reset(*metric)?;
             }
@@ -290,8 +298,8 @@ impl Session<'_> {
         self.updates_of(training, &mut feed, &updater)
     }
 
-    /// Runs the largest of the first batches forward and backward and throws the results away: what does
-    /// not fit into memory shows at once, and what the plan predicted is measured.
+    /// Runs the largest of the first batches forward and backward, padding included, and throws the results
+    /// away: what does not fit into memory shows at once, and what the plan predicted is measured.
     fn trial(&mut self, training: &mut Training<'_>, feed: &mut Feed, updater: &Updater<'_>) -> Result<()> {
         let Some(largest) = feed.largest(TRIAL_PARTS.min((training.order.parts() as usize).max(2)))? else {
             return Ok(());

@@ -290,8 +290,11 @@ unsafe extern "C" fn current(context: *mut Context, name: Str) -> f64 {
 
 unsafe extern "C" fn current_mode(context: *mut Context) -> u64 {
     quietly(context, |running| {
-        let (training, gradients) = running.modes();
-        (if training { mode::TRAINING } else { 0 }) | (if gradients { mode::GRADIENTS } else { 0 })
+        let scope = running.scope();
+        [(scope.training, mode::TRAINING), (scope.gradients, mode::GRADIENTS), (scope.keep_rows, mode::ROWS)]
+            .into_iter()
+            .filter_map(|(on, bit)| on.then_some(bit))
+            .fold(0, |all, bit| all | bit)
     })
 }
 

@@ -281,9 +281,9 @@ impl Running {
         }
     }
 
-    /// Whether it is trained, and whether gradients are recorded.
-    pub(crate) fn modes(&self) -> (bool, bool) {
-        (self.scope.training, self.scope.gradients)
+    /// How it is called.
+    pub(crate) fn scope(&self) -> &CallScope {
+        &self.scope
     }
 
     pub(crate) fn metric(&self, name: &str, value: f64) {

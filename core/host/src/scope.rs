@@ -32,6 +32,9 @@ pub struct CallScope {
     pub training: bool,
     /// Gradients are recorded.
     pub gradients: bool,
+    /// Each example must keep its row: the gradient of every one is looked at, or the plan of memory, which is
+    /// of full rows, is measured.
+    pub keep_rows: bool,
     /// Which outputs are wanted.
     pub wanted: Wanted,
 }
@@ -47,6 +50,7 @@ impl Default for CallScope {
             micro: 0,
             training: false,
             gradients: false,
+            keep_rows: false,
             wanted: Wanted::All,
         }
     }

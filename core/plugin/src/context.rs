@@ -476,6 +476,13 @@ impl<'a> Call<'a> {
         self.mode() & mode::GRADIENTS != 0
     }
 
+    /// Whether what belongs to an example must stay in a row of its own, padding included, as the gradient of
+    /// every example is looked at or memory is measured. Else rows may be laid out anew, without padding for
+    /// example.
+    pub fn keeps_rows(&self) -> bool {
+        self.mode() & mode::ROWS != 0
+    }
+
     /// The present value of a parameter that varies in time; NaN when there is none of that name.
     pub fn current(&self, parameter: &str) -> f64 {
         // SAFETY: valid context; the string lives through the call.

@@ -1,5 +1,6 @@
 //! Multi-head self-attention through libtorch's scaled-dot-product kernels.
 
+use crate::layout::Layout;
 use zoo_plugin::prelude::*;
 
 /// Sizes and rates of one attention block.
@@ -113,6 +114,20 @@ pub(crate) fn drop_heads(
     scale_heads(&context, &alive)
 }
 
+/// What the tokens of a layer see.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Sight<'a> {
+    /// Rows with their padding.
+    Rows(&'a AttentionMask),
+    /// Each text itself.
+    Texts {
+        /// Where the texts are.
+        layout: &'a Layout,
+        /// Whether a token sees none of those after it.
+        causal: bool,
+    },
+}
+
 impl SelfAttention {
     pub(crate) fn new(
         cx: &mut Build<'_>,
@@ -127,31 +142,70 @@ impl SelfAttention {
     }
 
     /// x [B, T, hidden] to the heads' contexts, [B, T, hidden], before the output projection. The heads' attention
-    /// without dropout, [B, heads, T, T], goes into `probabilities`, where they are asked for.
+    /// without dropout, [B, heads, T, T], goes into `probabilities`, where they are asked for, of rows alone.
     pub(crate) fn forward(
         &self,
         x: &Tensor,
-        mask: &AttentionMask,
+        sight: Sight<'_>,
         probabilities: Option<&mut Vec<Tensor>>,
         cx: &Call<'_>,
     ) -> Result<Tensor> {
-        let (batch, length, hidden) = x.size3()?;
-        let AttentionShape { heads, dropout, head_dropout, .. } = self.shape;
         let project = |linear: &Linear, part: &str| -> Result<Tensor> {
-            let y = cx.site(&format!("{}.{part}", self.site), x, linear.forward(x)?)?;
-            Ok(y.f_view([batch, length, heads, hidden / heads])?.f_transpose(1, 2)?)
+            cx.site(&format!("{}.{part}", self.site), x, linear.forward(x)?)
         };
-        let query = project(&self.query, "query")?;
-        let key = project(&self.key, "key")?;
-        let value = project(&self.value, "value")?;
-        if let Some(probabilities) = probabilities {
-            probabilities.push(mask.probabilities(&query, &key)?);
+        let projected =
+            [project(&self.query, "query")?, project(&self.key, "key")?, project(&self.value, "value")?];
+        match sight {
+            Sight::Rows(mask) => {
+                let (batch, length, _) = x.size3()?;
+                if let Some(probabilities) = probabilities {
+                    let [query, key, _] = &projected;
+                    let by_heads = |y: &Tensor| self.by_heads(y, (batch, length));
+                    probabilities.push(mask.probabilities(&by_heads(query)?, &by_heads(key)?)?);
+                }
+                self.attend(&projected, (batch, length), mask, cx)
+            }
+            Sight::Texts { layout, causal } => {
+                let mask = AttentionMask { visible: None, beginnings: None, causal };
+                let sizes: Vec<i64> = layout.groups().iter().map(|(texts, length)| texts * length).collect();
+                // The gradients of the pieces are put together once, not added up one by one.
+                let split = |y: &Tensor| y.f_split_with_sizes(sizes.as_slice(), 1);
+                let [query, key, value] = &projected;
+                let pieces = split(query)?.into_iter().zip(split(key)?).zip(split(value)?);
+                let contexts = pieces
+                    .zip(layout.groups())
+                    .map(|(((query, key), value), (texts, length))| {
+                        let context = self.attend(&[query, key, value], (*texts, *length), &mask, cx)?;
+                        Ok(context.f_view([1, texts * length, self.shape.hidden])?)
+                    })
+                    .collect::<Result<Vec<_>>>()?;
+                Ok(Tensor::f_cat(&contexts, 1)?)
+            }
         }
+    }
+
+    /// [B, T, hidden] to [B, heads, T, hidden / heads].
+    fn by_heads(&self, y: &Tensor, (batch, length): (i64, i64)) -> Result<Tensor> {
+        let AttentionShape { hidden, heads, .. } = self.shape;
+        Ok(y.f_view([batch, length, heads, hidden / heads])?.f_transpose(1, 2)?)
+    }
+
+    /// Query, key and value of B texts of T tokens to the heads' contexts, [B, T, hidden].
+    fn attend(
+        &self,
+        projected: &[Tensor; 3],
+        (batch, length): (i64, i64),
+        mask: &AttentionMask,
+        cx: &Call<'_>,
+    ) -> Result<Tensor> {
+        let AttentionShape { hidden, dropout, head_dropout, .. } = self.shape;
+        let by_heads = |y: &Tensor| self.by_heads(y, (batch, length));
+        let [query, key, value] = projected;
         let rate = if cx.training() { dropout } else { 0.0 };
         let context = Tensor::f_scaled_dot_product_attention(
-            &query,
-            &key,
-            &value,
+            &by_heads(query)?,
+            &by_heads(key)?,
+            &by_heads(value)?,
             mask.visible.as_ref(),
             rate,
             mask.causal,

@@ -79,13 +79,14 @@ impl Component for ElectraGenerator {
         x: ElectraGeneratorInputs<'_>,
         cx: &mut Call<'_>,
     ) -> Result<ElectraGeneratorOutputs> {
-        let hidden = encoder.forward(tokens!(x), cx)?;
+        let states = encoder.forward(tokens!(x), cx)?;
         let logits = if cx.wants("logits") {
-            Some(head.forward(&hidden, x.positions, encoder.words())?)
+            Some(head.forward(&states, x.positions, encoder.words())?)
         } else {
             None
         };
-        Ok(ElectraGeneratorOutputs { hidden: Some(hidden), logits })
+        let hidden = if cx.wants("hidden") { Some(states.rows()?) } else { None };
+        Ok(ElectraGeneratorOutputs { hidden, logits })
     }
 }
 
@@ -156,8 +157,9 @@ impl Component for ElectraDiscriminator {
         x: ElectraDiscriminatorInputs<'_>,
         cx: &mut Call<'_>,
     ) -> Result<ElectraDiscriminatorOutputs> {
-        let hidden = encoder.forward(tokens!(x), cx)?;
-        let logits = if cx.wants("logits") { Some(head.forward(&hidden)?) } else { None };
-        Ok(ElectraDiscriminatorOutputs { hidden: Some(hidden), logits })
+        let states = encoder.forward(tokens!(x), cx)?;
+        let logits = if cx.wants("logits") { Some(head.forward(&states)?) } else { None };
+        let hidden = if cx.wants("hidden") { Some(states.rows()?) } else { None };
+        Ok(ElectraDiscriminatorOutputs { hidden, logits })
     }
 }

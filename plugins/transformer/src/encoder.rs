@@ -1,7 +1,7 @@
 //! The encoder that all models here share.
 
-use crate::attention::{AttentionMask, AttentionShape, SelfAttention};
-
+use crate::attention::{AttentionMask, AttentionShape, SelfAttention, Sight};
+use crate::layout::{Layout, States};
 use zoo_plugin::prelude::*;
 
 /// Sizes and rates of an encoder.
@@ -194,18 +194,36 @@ impl Embeddings {
         })
     }
 
+    fn too_long(&self, what: &str, length: i64) -> Error {
+        let longest = self.positions.weight.size()[0];
+        let text = format!("{what}{length} tokens are more than the {longest} positions of the model");
+        Error::new(text)
+            .at("in.ids")
+            .help("shorten the sequences, or give the model a larger `maximum_length`")
+    }
+
+    /// The embeddings of tokens that are laid out, [1, N, embedding].
+    fn laid_out(&self, x: &Tokens<'_>, layout: &Layout, cx: &Call<'_>) -> Result<Tensor> {
+        let (positions, last) = layout.positions()?;
+        let (_, length) = x.ids.size2()?;
+        let longest = self.positions.weight.size()[0];
+        if x.document_ids.is_none() && length > longest {
+            return Err(self.too_long("", length));
+        }
+        if last >= longest {
+            return Err(self.too_long("a document's ", last + 1));
+        }
+        let ids = layout.take(x.ids)?;
+        let segment_ids = x.segment_ids.map(|segments| layout.take(segments)).transpose()?;
+        self.sum(&ids, &self.positions.forward(&positions)?, segment_ids.as_ref(), cx)
+    }
+
     /// The embeddings of positions, [T or B, T, embedding].
     fn positions(&self, length: i64, documents: Option<&Documents>) -> Result<Tensor> {
         let longest = self.positions.weight.size()[0];
-        let too_long = |what: &str, length: i64| {
-            let text = format!("{what}{length} tokens are more than the {longest} positions of the model");
-            Error::new(text)
-                .at("in.ids")
-                .help("shorten the sequences, or give the model a larger `maximum_length`")
-        };
         let Some(documents) = documents else {
             if length > longest {
-                return Err(too_long("", length));
+                return Err(self.too_long("", length));
             }
             return Ok(self.positions.weight.f_narrow(0, 0, length)?);
         };
@@ -214,7 +232,7 @@ impl Embeddings {
         if length > longest {
             let last = places.f_max()?.f_int64_value(&[])?;
             if last >= longest {
-                return Err(too_long("a document's ", last + 1));
+                return Err(self.too_long("a document's ", last + 1));
             }
         }
         self.positions.forward(&places)
@@ -228,8 +246,17 @@ impl Embeddings {
         cx: &Call<'_>,
     ) -> Result<Tensor> {
         let (_, length) = ids.size2()?;
-        let positions = self.positions(length, documents)?;
-        let x = self.words.forward(ids)?.f_add(&positions)?;
+        self.sum(ids, &self.positions(length, documents)?, segment_ids, cx)
+    }
+
+    fn sum(
+        &self,
+        ids: &Tensor,
+        positions: &Tensor,
+        segment_ids: Option<&Tensor>,
+        cx: &Call<'_>,
+    ) -> Result<Tensor> {
+        let x = self.words.forward(ids)?.f_add(positions)?;
         let x = match segment_ids {
             Some(segments) => x.f_add(&self.segments.forward(segments)?)?,
             None => x.f_add(&self.segments.weight.f_select(0, 0)?)?,
@@ -300,11 +327,11 @@ impl Layer {
     fn forward(
         &self,
         x: &Tensor,
-        mask: &AttentionMask,
+        sight: Sight<'_>,
         probabilities: Option<&mut Vec<Tensor>>,
         cx: &Call<'_>,
     ) -> Result<Tensor> {
-        let context = self.attention.forward(x, mask, probabilities, cx)?;
+        let context = self.attention.forward(x, sight, probabilities, cx)?;
         let y = self.attention_output.forward(&context)?;
         let y = cx.site(&format!("{}.attention.output", self.site), &context, y)?;
         let x = self.attention_norm.forward(&dropout(y, self.dropout, cx)?.f_add(x)?)?;
@@ -365,30 +392,61 @@ impl Encoder {
         Ok(Self { embeddings, projection, layers, causal })
     }
 
-    /// Token ids [B, T] to hidden states [B, T, hidden].
-    pub(crate) fn forward(&self, x: Tokens<'_>, cx: &Call<'_>) -> Result<Tensor> {
-        self.forward_with(x, None, cx)
+    /// Token ids [B, T] to hidden states. On the CPU padding is left out, unless each example must keep its
+    /// row.
+    pub(crate) fn forward(&self, x: Tokens<'_>, cx: &Call<'_>) -> Result<States> {
+        let layout = if cx.keeps_rows() { None } else { Layout::new(&x)? };
+        let states = match &layout {
+            Some(layout) => {
+                let states = self.embeddings.laid_out(&x, layout, cx)?;
+                self.layers(states, |causal| Sight::Texts { layout, causal }, None, cx)?
+            }
+            None => self.in_rows(&x, None, cx)?,
+        };
+        Ok(States { states, layout })
     }
 
-    /// The same; where they are asked for, every layer's attention, [B, heads, T, T], goes into `probabilities`.
-    pub(crate) fn forward_with(
+    /// The same in rows; every layer's attention, [B, heads, T, T], goes into `probabilities`.
+    pub(crate) fn forward_seen(
         &self,
         x: Tokens<'_>,
+        probabilities: &mut Vec<Tensor>,
+        cx: &Call<'_>,
+    ) -> Result<States> {
+        Ok(States { states: self.in_rows(&x, Some(probabilities), cx)?, layout: None })
+    }
+
+    /// The layers over embeddings; `sight` says what tokens of layers, causal or not, see.
+    fn layers<'s>(
+        &self,
+        embeddings: Tensor,
+        sight: impl Fn(bool) -> Sight<'s>,
         mut probabilities: Option<&mut Vec<Tensor>>,
+        cx: &Call<'_>,
+    ) -> Result<Tensor> {
+        let mut x = match &self.projection {
+            Some(projection) => projection.forward(&embeddings)?,
+            None => embeddings,
+        };
+        for (layer, causal) in self.layers.iter().zip(&self.causal) {
+            x = layer.forward(&x, sight(*causal), probabilities.as_deref_mut(), cx)?;
+        }
+        Ok(x)
+    }
+
+    /// Token ids [B, T] to hidden states [B, T, hidden], padding included.
+    fn in_rows(
+        &self,
+        x: &Tokens<'_>,
+        probabilities: Option<&mut Vec<Tensor>>,
         cx: &Call<'_>,
     ) -> Result<Tensor> {
         let documents = x.document_ids.map(Documents::new).transpose()?;
         let mask = AttentionMask::new(x.attention_mask, documents.as_ref())?;
         let causal = if self.causal.contains(&true) { Some(mask.causal(x.ids.size2()?.1)?) } else { None };
-        let mut x = self.embeddings.forward(x.ids, x.segment_ids, documents.as_ref(), cx)?;
-        if let Some(projection) = &self.projection {
-            x = projection.forward(&x)?;
-        }
-        for (layer, is_causal) in self.layers.iter().zip(&self.causal) {
-            let mask = causal.as_ref().filter(|_| *is_causal).unwrap_or(&mask);
-            x = layer.forward(&x, mask, probabilities.as_deref_mut(), cx)?;
-        }
-        Ok(x)
+        let embeddings = self.embeddings.forward(x.ids, x.segment_ids, documents.as_ref(), cx)?;
+        let sight = |is_causal: bool| Sight::Rows(causal.as_ref().filter(|_| is_causal).unwrap_or(&mask));
+        self.layers(embeddings, sight, probabilities, cx)
     }
 
     /// The word embeddings [vocabulary, embedding], for tied heads.
@@ -465,6 +523,6 @@ impl Component for TextEncoder {
         x: TextEncoderInputs<'_>,
         cx: &mut Call<'_>,
     ) -> Result<TextEncoderOutputs> {
-        Ok(TextEncoderOutputs { hidden: state.forward(tokens!(x), cx)? })
+        Ok(TextEncoderOutputs { hidden: state.forward(tokens!(x), cx)?.rows()? })
     }
 }

@@ -1,6 +1,7 @@
 //! What stands on top of an encoder.
 
 use crate::encoder::Shape;
+use crate::layout::States;
 use zoo_plugin::prelude::*;
 
 /// Scores over the vocabulary: dense, GELU, layer norm, the word embeddings again, a bias.
@@ -27,21 +28,16 @@ impl VocabularyHead {
         })
     }
 
-    /// Hidden states [B, T, hidden] to scores [M, vocabulary] at the flat positions b·T + t, or at
-    /// every token where none are given.
+    /// States to scores [M, vocabulary] at the flat positions b·T + t, or at every place where none are
+    /// given.
     pub(crate) fn forward(
         &self,
-        hidden: &Tensor,
+        states: &States,
         positions: Option<&Tensor>,
         words: &Tensor,
     ) -> Result<Tensor> {
-        let size = hidden.size()[2];
-        let flat = hidden.f_reshape([-1, size])?;
         // Only the masked positions: the head is the most expensive part of a small model.
-        let chosen = match positions {
-            Some(positions) => flat.f_index_select(0, positions)?,
-            None => flat,
-        };
+        let chosen = states.at(positions)?;
         let x = self.norm.forward(&self.dense.forward(&chosen)?.f_gelu("none")?)?;
         Ok(x.f_linear(words, Some(&self.bias))?)
     }
@@ -63,10 +59,10 @@ impl TokenScoreHead {
         })
     }
 
-    /// Hidden states [B, T, hidden] to scores [B, T].
-    pub(crate) fn forward(&self, hidden: &Tensor) -> Result<Tensor> {
-        let x = self.dense.forward(hidden)?.f_gelu("none")?;
-        Ok(self.score.forward(&x)?.f_squeeze_dim(-1)?)
+    /// States to scores [B, T].
+    pub(crate) fn forward(&self, states: &States) -> Result<Tensor> {
+        let x = self.dense.forward(&states.states)?.f_gelu("none")?;
+        Ok(states.in_rows(&self.score.forward(&x)?)?.f_squeeze_dim(-1)?)
     }
 }
 

@@ -10,6 +10,7 @@ mod electra;
 mod encoder;
 mod heads;
 mod joint;
+mod layout;
 mod masked_lm;
 mod patch_encoder;
 mod pre_norm;

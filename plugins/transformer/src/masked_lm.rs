@@ -81,13 +81,17 @@ impl Component for MaskedLanguageModel {
         cx: &mut Call<'_>,
     ) -> Result<MaskedLanguageModelOutputs> {
         let mut attentions = Vec::new();
-        let probabilities = cx.wants("attentions").then_some(&mut attentions);
-        let hidden = encoder.forward_with(tokens!(x), probabilities, cx)?;
+        let states = if cx.wants("attentions") {
+            encoder.forward_seen(tokens!(x), &mut attentions, cx)?
+        } else {
+            encoder.forward(tokens!(x), cx)?
+        };
         let logits = if cx.wants("logits") {
-            Some(head.forward(&hidden, x.positions, encoder.words())?)
+            Some(head.forward(&states, x.positions, encoder.words())?)
         } else {
             None
         };
-        Ok(MaskedLanguageModelOutputs { hidden: Some(hidden), logits, attentions })
+        let hidden = if cx.wants("hidden") { Some(states.rows()?) } else { None };
+        Ok(MaskedLanguageModelOutputs { hidden, logits, attentions })
     }
 }
