@@ -117,7 +117,9 @@ typedef struct ZooPlugin ZooPlugin;
 #define ZOO_MODE_TRAINING 1ULL
 /* Gradients are recorded. */
 #define ZOO_MODE_GRADIENTS 2ULL
-/* The gradient of every example is looked at: what belongs to one must stay in a row of its own. */
+/* What belongs to an example must stay in a row of its own: the gradient of every one is looked at, or
+ * memory is measured.
+ */
 #define ZOO_MODE_ROWS 4ULL
 
 /* How a parameter starts: `Init::kind`. */
