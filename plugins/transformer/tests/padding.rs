@@ -14,7 +14,8 @@ fn model(attention: &str) -> (World, InstanceId) {
     let environment = Arc::new(LocalEnvironment { folder: std::env::temp_dir() });
     let world = World::new(registry, environment, WorldOptions::default());
     let parameters = json!({
-        "vocabulary": 40, "layers": 3, "hidden": 32, "heads": 4, "maximum_length": 24, "initial_deviation": 0.2,
+        "vocabulary": 40, "layers": 3, "hidden": 32, "heads": 4, "feed_forward": 64, "embedding": 32,
+        "maximum_length": 24, "initial_deviation": 0.2,
         "dropout": 0.0, "attention_dropout": 0.0, "attention": [attention],
     });
     let Json::Object(parameters) = parameters else { panic!() };
