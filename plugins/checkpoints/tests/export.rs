@@ -7,7 +7,8 @@ mod common;
 use common::{golden, registry};
 use serde_json::{Map, Value as Json, json};
 use std::sync::Arc;
-use zoo_host::{Instance, LocalEnvironment, Place, World, WorldOptions};
+use zoo_host::{LocalEnvironment, World, WorldOptions};
+use zoo_schema::experiment::{Instance, Place};
 
 /// The configuration that a component exports, of the model in that folder.
 fn exported(folder: &str, component: &str, more: &[(&str, Json)]) -> Json {

@@ -75,9 +75,10 @@ pub struct Bank {
     sizes: (i64, i64),
     /// Numbers of the Fourier transform.
     transform: i64,
-    window: Tensor,
-    /// double[transform / 2 + 1, bands]
-    bands: Tensor,
+    /// Weights of a frame's samples. Numbers and no tensors: loader threads share them.
+    window: Vec<f64>,
+    /// Weights of the bands for each of the transform's `transform / 2 + 1` frequencies, one frequency after the other.
+    bands: Vec<f64>,
 }
 
 impl LogMel {
@@ -132,12 +133,7 @@ impl LogMel {
         let window: Vec<f64> = (0..sizes.0)
             .map(|n| (0.5 - 0.5 * (std::f64::consts::TAU * n as f64 / last).cos()).powf(0.85))
             .collect();
-        Ok(Bank {
-            sizes,
-            transform,
-            window: Tensor::f_from_slice(&window)?,
-            bands: Tensor::f_from_slice(&weights)?.f_reshape([transform / 2 + 1, self.bands as i64])?,
-        })
+        Ok(Bank { sizes, transform, window, bands: weights })
     }
 
     /// Samples [S] of one utterance to filter banks [frames, bands], all that are whole and not normalised.
@@ -154,9 +150,12 @@ impl LogMel {
         let frames = samples.f_unfold(0, size, hop)?;
         let frames = frames.f_sub(&frames.f_mean_dim([-1_i64].as_slice(), true, Kind::Double)?)?;
         let before = Tensor::f_cat(&[frames.f_narrow(1, 0, 1)?, frames.f_narrow(1, 0, size - 1)?], 1)?;
-        let frames = frames.f_sub(&before.f_mul_scalar(PREEMPHASIS)?)?.f_mul(&bank.window)?;
+        let frames =
+            frames.f_sub(&before.f_mul_scalar(PREEMPHASIS)?)?.f_mul(&Tensor::f_from_slice(&bank.window)?)?;
         let energy = frames.f_fft_rfft(bank.transform, -1, "backward")?.f_abs()?.f_square()?;
-        Ok(energy.f_matmul(&bank.bands)?.f_clamp_min(FLOOR)?.f_log()?)
+        let bands = Tensor::f_from_slice(&bank.bands)?;
+        let bands = bands.f_reshape([bank.transform / 2 + 1, self.bands as i64])?;
+        Ok(energy.f_matmul(&bands)?.f_clamp_min(FLOOR)?.f_log()?)
     }
 
     /// The same, normalised where that is asked for, as rows have them: float[frames, bands], and how many are real.

@@ -170,7 +170,9 @@ pub(super) fn beit(config: &Config) -> Result<VisionSpecification> {
     let own = config.flag_or("use_relative_position_bias", false)?;
     if (own || base.relative.is_some()) && rows != columns {
         // transformers takes height and width of the table for each other, and so has other numbers.
-        return Err(config.unsupported("image_size", "as many rows as columns of patches with relative positions"));
+        return Err(
+            config.unsupported("image_size", "as many rows as columns of patches with relative positions")
+        );
     }
     if own && base.relative.is_some() {
         return Err(Error::new(
