@@ -493,7 +493,7 @@ def private_peer(settings):
         else:
             model, optimizer, _ = PrivacyEngine().make_private(**given)
     # A row each: Opacus asks every embedding for the gradient of every example.
-    positions = torch.arange(PRIVATE_LENGTH).expand(PRIVATE_BATCH, -1)
+    positions = torch.arange(PRIVATE_LENGTH).repeat(PRIVATE_BATCH, 1)
     segments = torch.zeros(PRIVATE_BATCH, PRIVATE_LENGTH, dtype=torch.long)
     at = 0
 
