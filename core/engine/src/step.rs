@@ -126,7 +126,7 @@ impl Runner<'_> {
         Ok(values)
     }
 
-    fn to_device(&self, value: Value) -> Result<Value> {
+    fn to_device(self, value: Value) -> Result<Value> {
         Ok(match value {
             Value::Tensor(tensor) if self.device != Device::Cpu => {
                 // The loader pinned it; libtorch keeps pinned memory until the copy is made.

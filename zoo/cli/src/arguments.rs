@@ -65,7 +65,7 @@ pub(crate) enum Command {
     Embed(Embed),
     FillMask(FillMask),
     Classify(Classify),
-    Generate(Generate),
+    Generate(Box<Generate>),
     #[command(subcommand)]
     Plugin(Plugin),
     Schema(Schema),

@@ -42,7 +42,7 @@ pub(crate) enum Command {
     /// Classifies lines, or their tokens.
     Classify(ClassifyArguments),
     /// Goes on with each line.
-    Generate(GenerateArguments),
+    Generate(Box<GenerateArguments>),
 }
 
 /// In what precision models are compared.
