@@ -161,9 +161,45 @@ fn adapters_act_on_a_model_with_their_trained_values() {
     let changed = with(lora);
     assert_eq!(changed.code, 0, "{changed:#?}");
     assert_ne!(changed.json()["tokens"], plain[0]["tokens"]);
-    // Trained on more sites than it is put on.
-    let less = with("adapters.lora(rank: 2) on layers[*].attention.query");
+    // A folder that a run has left says itself what it is; beside the model of the run it need not be named.
+    let sites =
+        ["query", "value"].map(|part| [0, 1].map(|i| format!("layers.{i}.attention.{part}"))).concat();
+    let zoo = |own: Json| json!({ "zoo": own }).to_string();
+    let on = json!({ "instance": "lm", "names": sites });
+    let adapter =
+        json!({ "component": "adapters.lora", "parameters": { "rank": 2, "alpha": 4.0 }, "on": on });
+    place.write("final/low/config.json", &zoo(adapter));
+    std::fs::rename(place.path("lora.safetensors"), place.path("final/low/model.safetensors")).unwrap();
+    let named = place.answers(&[&WRITES[..], &["--adapter", "final/low"]].concat(), &line);
+    assert_eq!(named[0], changed.json());
+    std::fs::rename(place.path("llama_clm"), place.path("final/lm")).unwrap();
+    let path = place.path("final/lm/config.json");
+    let mut config: Json = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    config["zoo"] = json!({ "instance": "lm" });
+    std::fs::write(&path, config.to_string()).unwrap();
+    let beside = place.with_lines(&[&["generate", "--model", "final/lm"], &WRITES[3..]].concat(), &line);
+    assert_eq!((beside.code, beside.json()), (0, changed.json()), "{beside:#?}");
+    assert!(beside.err.contains("final/low acts on the model"), "{beside:#?}");
+}
+
+#[test]
+fn an_adapter_is_put_on_the_sites_that_it_was_trained_on() {
+    let place = Place::new();
+    place.reference_model("llama_clm", "pieces", None);
+    let mut tensors = Vec::new();
+    for site in ["query", "value"] {
+        tensors.push((format!("layers.0.attention.{site}.lora_A.weight"), [2, 32]));
+        tensors.push((format!("layers.0.attention.{site}.lora_B.weight"), [32, 2]));
+    }
+    std::fs::write(place.path("lora.safetensors"), safetensors(&tensors)).unwrap();
+    let with = |lora: &str| {
+        let words = [&WRITES[..], &["--adapter", lora, "--adapter-weights", "lora.safetensors"]].concat();
+        place.with_lines(&words, &["the rain in".to_owned()])
+    };
+    let less = with("adapters.lora(rank: 2) on layers[0].attention.query");
     assert!(less.code != 0 && less.err.contains("name the sites that it was trained on"), "{less:#?}");
+    let more = with("adapters.lora(rank: 2) on layers[*].attention.{query, value}");
+    assert!(more.code != 0 && more.err.contains("layers.1.attention.query.lora_A.weight"), "{more:#?}");
 }
 
 #[test]
@@ -224,12 +260,15 @@ fn a_tool_answers_what_a_text_asks() {
 fn components_beside_a_model_are_checked_before_anything_is_loaded() {
     let place = Place::new();
     for (words, wanted) in [
-        (["--adapter", "adapters.lorra() on layers[*].attention.query"], "did you mean `adapters.lora`?"),
+        (
+            ["--adapter", "adapters.lorra() on layers[*].attention.query"],
+            "4 + adapter adapter_1 = adapters.lora() on",
+        ),
         (["--adapter", "adapters.lora(rnk: 2) on layers[*].attention.query"], "did you mean `rank`?"),
         (["--adapter", "adapters.lora() on layers[*].attention.quary"], "has no such site"),
         (["--adapter", "adapters.lora()"], "neither a folder nor an adapter with its sites"),
-        (["--reward", "tools.lookup()"], "reward"),
-        (["--tool", "tools.look_up()"], "did you mean `tools.lookup`?"),
+        (["--reward", "tools.lookup()"], "`tools.lookup` is a tool, not a reward"),
+        (["--tool", "tools.look_up()"], "4 + tool tool_1 = tools.lookup()"),
     ] {
         let answer = place.with_lines(&[&["generate", "--model", "nowhere"], &words[..]].concat(), &[]);
         assert!(answer.code == 2 && answer.err.contains(wanted), "{words:?}: {answer:#?}");
