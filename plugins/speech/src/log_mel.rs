@@ -75,9 +75,8 @@ pub struct Bank {
     sizes: (i64, i64),
     /// Numbers of the Fourier transform.
     transform: i64,
-    /// Weights of a frame's samples. Numbers and no tensors: loader threads share them.
     window: Vec<f64>,
-    /// Weights of the bands for each of the transform's `transform / 2 + 1` frequencies, one frequency after the other.
+    /// [transform / 2 + 1, bands], row by row.
     bands: Vec<f64>,
 }
 
@@ -144,17 +143,16 @@ impl LogMel {
         // In 32 bits the noise of the transform would drown quiet bands.
         let samples = samples.f_to_kind(Kind::Double)?.f_mul_scalar(SIXTEEN_BITS)?;
         let (size, hop) = bank.sizes;
+        let window = Tensor::f_from_slice(&bank.window)?;
+        let bands = Tensor::f_from_slice(&bank.bands)?.f_reshape([-1, self.bands as i64])?;
         if samples.size()[0] < size {
             return Ok(Tensor::f_zeros([0, self.bands as i64], (Kind::Double, Device::Cpu))?);
         }
         let frames = samples.f_unfold(0, size, hop)?;
         let frames = frames.f_sub(&frames.f_mean_dim([-1_i64].as_slice(), true, Kind::Double)?)?;
         let before = Tensor::f_cat(&[frames.f_narrow(1, 0, 1)?, frames.f_narrow(1, 0, size - 1)?], 1)?;
-        let frames =
-            frames.f_sub(&before.f_mul_scalar(PREEMPHASIS)?)?.f_mul(&Tensor::f_from_slice(&bank.window)?)?;
+        let frames = frames.f_sub(&before.f_mul_scalar(PREEMPHASIS)?)?.f_mul(&window)?;
         let energy = frames.f_fft_rfft(bank.transform, -1, "backward")?.f_abs()?.f_square()?;
-        let bands = Tensor::f_from_slice(&bank.bands)?;
-        let bands = bands.f_reshape([bank.transform / 2 + 1, self.bands as i64])?;
         Ok(energy.f_matmul(&bands)?.f_clamp_min(FLOOR)?.f_log()?)
     }
 
