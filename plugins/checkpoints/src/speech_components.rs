@@ -59,7 +59,7 @@ fn has_sizes(sizes: &[(&str, Option<usize>, i64)]) -> Result<()> {
     random,
     cost(
         flops = "B * N * (layers * (8 * hidden * feed_forward + 14 * hidden * hidden + 6 * N * hidden + 2 * kernel * hidden) + 2 * F * hidden)",
-        parameters = "layers * (4 * hidden * feed_forward + 2 * feed_forward + 7 * hidden * hidden + (18 + kernel) * hidden) + (hidden + 2) * F + 2 * hidden",
+        parameters = "layers * (4 * hidden * feed_forward + 2 * feed_forward + 7 * hidden * hidden + (18 + kernel) * hidden)",
         activations = "B * N * (layers * (40 * hidden + 4 * feed_forward) + 2 * hidden)",
         workspace = "B * N * (12 * hidden + 4 * feed_forward)",
     ),

@@ -29,6 +29,7 @@ use zoo_plugin::prelude::*;
     parameters,
     cost(
         flops = "B * T * (min(1, reduction - 1) * 9 * bands * channels / 2 + max(0, min(1, reduction - 2)) * 9 * bands * channels * channels / 8 + 2 * hidden * bands * (min(1, reduction - 1) * channels / reduction / reduction + max(0, 2 - reduction)))",
+        parameters = "hidden * (1 + bands * (max(0, 2 - reduction) + min(1, reduction - 1) * channels / reduction)) + 10 * channels * min(1, reduction - 1) + channels * (9 * channels + 1) * max(0, min(1, reduction - 2))",
         activations = "B * T * (bands * channels * min(1, reduction - 1) + hidden / reduction)",
     ),
 )]
