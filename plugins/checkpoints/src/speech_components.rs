@@ -58,10 +58,10 @@ fn has_sizes(sizes: &[(&str, Option<usize>, i64)]) -> Result<()> {
     parameters,
     random,
     cost(
-        flops = "B * N * (layers * (8 * hidden * feed_forward + 14 * hidden * hidden + 6 * N * hidden + 2 * kernel * hidden) + 2 * F * hidden)",
+        flops = "B * T * (layers * (8 * hidden * feed_forward + 14 * hidden * hidden + 6 * T * hidden + 2 * kernel * hidden) + 2 * F * hidden)",
         parameters = "layers * (4 * hidden * feed_forward + 2 * feed_forward + 7 * hidden * hidden + (18 + kernel) * hidden)",
-        activations = "B * N * (layers * (40 * hidden + 4 * feed_forward) + 2 * hidden)",
-        workspace = "B * N * (12 * hidden + 4 * feed_forward)",
+        activations = "B * T * (layers * (40 * hidden + 4 * feed_forward) + 2 * hidden)",
+        workspace = "B * T * (12 * hidden + 4 * feed_forward)",
     ),
 )]
 pub struct SpeechEncoder {
@@ -81,7 +81,7 @@ pub struct SpeechEncoder {
     #[param(range = ">= 0")]
     pub tap: Option<usize>,
     /// Number of layers. It and the sizes below must be the configuration's, and are needed only where costs are asked
-    /// for: a recipe is checked without its files.
+    /// for: a recipe is checked without its files. Costs are those of families that take frames.
     #[param(range = ">= 1")]
     pub layers: Option<usize>,
     /// Size of the states.
