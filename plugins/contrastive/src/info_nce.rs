@@ -33,7 +33,7 @@ use zoo_torch::modes::Autocast;
 ///
 /// # Example
 /// ```mlm
-/// objective contrast = contrastive.info_nce(temperature: 0.04)
+/// objective contrast = contrastive.info_nce(temperature: 0.04, negative_samples: 2)
 /// ```
 #[component(
     objective,

@@ -45,13 +45,13 @@ fn summed(probabilities: &Tensor, mask: Option<&Tensor>) -> Result<(Tensor, f64)
     objective,
     name = "speech.codebook_diversity",
     inputs(
-        probabilities: "float[B, T, G, V]" = "of the codes, for each frame and group",
-        attention_mask: "int[B, T]"? = "1 for frames, 0 for padding; all ones, when absent",
+        probabilities: "float[B, N, G, V]" = "of the codes, for each frame and group",
+        attention_mask: "int[B, N]"? = "1 for frames, 0 for padding; all ones, when absent",
     ),
     outputs(loss: "float[]" = "(V - P) / V"),
     count_inputs(probabilities),
     whole_update,
-    cost(flops = "3 * B * T * G * V", activations = "B * T * G * V"),
+    cost(flops = "3 * B * N * G * V", activations = "B * N * G * V"),
 )]
 pub struct CodebookDiversity;
 

@@ -33,7 +33,7 @@ pub(crate) fn masked(labels: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
         logits: "float[B, T, classes]" = "scores of the labels, and last of the blank",
         attention_mask: "int[B, T]"? = "1 for frames, 0 for padding after them; all ones, when absent",
         labels: "int[B, L]" = "the labels; below 0 for none",
-        label_mask: "int[B, L]"? = "1 for labels, 0 for padding; all ones, when absent",
+        is_label: "int[B, L]"? = "1 for labels, 0 for padding; all ones, when absent",
     ),
     outputs(loss: "float[]" = "sum over the utterances, in nats"),
     count_inputs(labels),
@@ -50,7 +50,7 @@ impl Ctc {
         logits: &Tensor,
         attention_mask: Option<&Tensor>,
         labels: &Tensor,
-        label_mask: Option<&Tensor>,
+        is_label: Option<&Tensor>,
     ) -> Result<Tensor> {
         let (batch, length, classes) = logits.size3()?;
         let _full_width = Autocast::pause(logits.device()).map_err(|e| Error::new(e.to_string()))?;
@@ -61,7 +61,7 @@ impl Ctc {
         }
         let blank = classes - 1;
         let (_, longest) = labels.size2()?;
-        let labels = masked(labels, label_mask)?;
+        let labels = masked(labels, is_label)?;
         let said = Vec::<i64>::try_from(&labels.f_to_device(Device::Cpu)?.f_reshape([-1])?)?;
         if let Some(label) = said.iter().find(|label| **label > blank) {
             let text = format!("the label {label}, with {classes} classes of which the last is the blank");
@@ -103,7 +103,7 @@ impl Component for Ctc {
     }
 
     fn call(&self, _: &(), x: CtcInputs<'_>, _: &mut Call<'_>) -> Result<CtcOutputs> {
-        Ok(CtcOutputs { loss: Self::loss(x.logits, x.attention_mask, x.labels, x.label_mask)? })
+        Ok(CtcOutputs { loss: Self::loss(x.logits, x.attention_mask, x.labels, x.is_label)? })
     }
 
     fn count(&self, _: &(), ports: &Inputs<'_>, _: &mut Call<'_>) -> Result<f64> {

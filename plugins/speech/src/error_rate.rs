@@ -45,7 +45,7 @@ pub struct Edits {
     inputs(
         predicted: "int[B, T]" = "labels that were heard; below 0 for padding after them",
         labels: "int[B, L]" = "labels that were said; below 0 for none",
-        label_mask: "int[B, L]"? = "1 for labels that were said, 0 for padding; all ones, when absent",
+        is_label: "int[B, L]"? = "1 for labels that were said, 0 for padding; all ones, when absent",
     ),
     outputs(value: "real"? = "edits over labels or words" better = "lower" unit = "fraction"),
     state,
@@ -93,7 +93,7 @@ impl Component for ErrorRate {
         _: &mut Call<'_>,
     ) -> Result<ErrorRateOutputs> {
         let mut sum = state.lock().unwrap_or_else(PoisonError::into_inner);
-        for (heard, said) in rows(x.predicted)?.iter().zip(rows(&masked(x.labels, x.label_mask)?)?.iter()) {
+        for (heard, said) in rows(x.predicted)?.iter().zip(rows(&masked(x.labels, x.is_label)?)?.iter()) {
             let (edits, length) = self.edits(heard, said);
             sum.edits += edits;
             sum.length += length;
