@@ -125,6 +125,8 @@ pub(crate) enum Sight<'a> {
         layout: &'a Layout,
         /// Whether a token sees none of those after it.
         causal: bool,
+        /// What the rows see, where what tokens pay to others is asked for.
+        mask: Option<&'a AttentionMask>,
     },
 }
 
@@ -142,7 +144,7 @@ impl SelfAttention {
     }
 
     /// x [B, T, hidden] to the heads' contexts, [B, T, hidden], before the output projection. The heads' attention
-    /// without dropout, [B, heads, T, T], goes into `probabilities`, where they are asked for, of rows alone.
+    /// without dropout, [B, heads, T, T], goes into `probabilities`, where they are asked for.
     pub(crate) fn forward(
         &self,
         x: &Tensor,
@@ -165,7 +167,16 @@ impl SelfAttention {
                 }
                 self.attend(&projected, (batch, length), mask, cx)
             }
-            Sight::Texts { layout, causal } => {
+            Sight::Texts { layout, causal, mask } => {
+                if let (Some(probabilities), Some(mask)) = (probabilities, mask) {
+                    let [query, key, _] = &projected;
+                    let by_heads = |y: &Tensor| -> Result<Tensor> {
+                        let rows = layout.rows(y)?;
+                        let (batch, length, _) = rows.size3()?;
+                        self.by_heads(&rows, (batch, length))
+                    };
+                    probabilities.push(mask.probabilities(&by_heads(query)?, &by_heads(key)?)?);
+                }
                 let mask = AttentionMask { visible: None, beginnings: None, causal };
                 let sizes: Vec<i64> = layout.groups().iter().map(|(texts, length)| texts * length).collect();
                 // The gradients of the pieces are put together once, not added up one by one.

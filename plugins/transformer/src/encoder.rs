@@ -376,6 +376,20 @@ pub struct Encoder {
     causal: Vec<bool>,
 }
 
+/// What the tokens of rows see, in layers of both kinds.
+#[derive(Debug)]
+struct Masks {
+    both_ways: AttentionMask,
+    /// Absent where no layer is causal.
+    causal: Option<AttentionMask>,
+}
+
+impl Masks {
+    fn of(&self, causal: bool) -> &AttentionMask {
+        self.causal.as_ref().filter(|_| causal).unwrap_or(&self.both_ways)
+    }
+}
+
 impl Encoder {
     /// Parameters under `prefix` (with its dot), named as in checkpoints.
     pub(crate) fn new(cx: &mut Build<'_>, prefix: &str, shape: &Shape, causal: Vec<bool>) -> Result<Self> {
@@ -395,25 +409,44 @@ impl Encoder {
     /// Token ids [B, T] to hidden states. On the CPU padding is left out, unless each example must keep its
     /// row.
     pub(crate) fn forward(&self, x: Tokens<'_>, cx: &Call<'_>) -> Result<States> {
+        self.forward_with(x, None, cx)
+    }
+
+    /// The same; every layer's attention, [B, heads, T, T], goes into `probabilities`, where they are given.
+    /// The states do not depend on that.
+    pub(crate) fn forward_with(
+        &self,
+        x: Tokens<'_>,
+        probabilities: Option<&mut Vec<Tensor>>,
+        cx: &Call<'_>,
+    ) -> Result<States> {
         let layout = if cx.keeps_rows() { None } else { Layout::new(&x)? };
         let states = match &layout {
             Some(layout) => {
-                let states = self.embeddings.laid_out(&x, layout, cx)?;
-                self.layers(states, |causal| Sight::Texts { layout, causal }, None, cx)?
+                let masks = if probabilities.is_some() { Some(self.masks(&x)?) } else { None };
+                let sight = |causal: bool| {
+                    let mask = masks.as_ref().map(|masks| masks.of(causal));
+                    Sight::Texts { layout, causal, mask }
+                };
+                self.layers(self.embeddings.laid_out(&x, layout, cx)?, sight, probabilities, cx)?
             }
-            None => self.in_rows(&x, None, cx)?,
+            None => {
+                let masks = self.masks(&x)?;
+                let documents = x.document_ids.map(Documents::new).transpose()?;
+                let embeddings = self.embeddings.forward(x.ids, x.segment_ids, documents.as_ref(), cx)?;
+                self.layers(embeddings, |causal| Sight::Rows(masks.of(causal)), probabilities, cx)?
+            }
         };
         Ok(States { states, layout })
     }
 
-    /// The same in rows; every layer's attention, [B, heads, T, T], goes into `probabilities`.
-    pub(crate) fn forward_seen(
-        &self,
-        x: Tokens<'_>,
-        probabilities: &mut Vec<Tensor>,
-        cx: &Call<'_>,
-    ) -> Result<States> {
-        Ok(States { states: self.in_rows(&x, Some(probabilities), cx)?, layout: None })
+    /// What the tokens of rows see.
+    fn masks(&self, x: &Tokens<'_>) -> Result<Masks> {
+        let documents = x.document_ids.map(Documents::new).transpose()?;
+        let both_ways = AttentionMask::new(x.attention_mask, documents.as_ref())?;
+        let causal =
+            if self.causal.contains(&true) { Some(both_ways.causal(x.ids.size2()?.1)?) } else { None };
+        Ok(Masks { both_ways, causal })
     }
 
     /// The layers over embeddings; `sight` says what tokens of layers, causal or not, see.
@@ -432,21 +465,6 @@ impl Encoder {
             x = layer.forward(&x, sight(*causal), probabilities.as_deref_mut(), cx)?;
         }
         Ok(x)
-    }
-
-    /// Token ids [B, T] to hidden states [B, T, hidden], padding included.
-    fn in_rows(
-        &self,
-        x: &Tokens<'_>,
-        probabilities: Option<&mut Vec<Tensor>>,
-        cx: &Call<'_>,
-    ) -> Result<Tensor> {
-        let documents = x.document_ids.map(Documents::new).transpose()?;
-        let mask = AttentionMask::new(x.attention_mask, documents.as_ref())?;
-        let causal = if self.causal.contains(&true) { Some(mask.causal(x.ids.size2()?.1)?) } else { None };
-        let embeddings = self.embeddings.forward(x.ids, x.segment_ids, documents.as_ref(), cx)?;
-        let sight = |is_causal: bool| Sight::Rows(causal.as_ref().filter(|_| is_causal).unwrap_or(&mask));
-        self.layers(embeddings, sight, probabilities, cx)
     }
 
     /// The word embeddings [vocabulary, embedding], for tied heads.

@@ -81,11 +81,8 @@ impl Component for MaskedLanguageModel {
         cx: &mut Call<'_>,
     ) -> Result<MaskedLanguageModelOutputs> {
         let mut attentions = Vec::new();
-        let states = if cx.wants("attentions") {
-            encoder.forward_seen(tokens!(x), &mut attentions, cx)?
-        } else {
-            encoder.forward(tokens!(x), cx)?
-        };
+        let probabilities = cx.wants("attentions").then_some(&mut attentions);
+        let states = encoder.forward_with(tokens!(x), probabilities, cx)?;
         let logits = if cx.wants("logits") {
             Some(head.forward(&states, x.positions, encoder.words())?)
         } else {
