@@ -103,7 +103,7 @@ fn options(folder: &Path) -> Options {
             // Rows of a few tokens leave nothing to draw.
             .chain([("masking.input_tokens".to_owned(), [("T".to_owned(), 16)].into())])
             // Enough examples that other negatives are drawn.
-            .chain([("contrastive.info_nce".to_owned(), [("B".to_owned(), 8)].into())])
+            .chain([("contrastive.info_nce".to_owned(), [("B".to_owned(), 16)].into())])
             // Frames are halved; a filter bank takes longer sounds than a few samples.
             .chain([("speech.frame_encoder".to_owned(), [("T".to_owned(), 8)].into())])
             .chain([("speech.log_mel".to_owned(), [("S".to_owned(), 900)].into())])
