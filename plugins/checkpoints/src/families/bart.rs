@@ -47,6 +47,8 @@ fn half(config: &Config, names: &Names, decoder: bool) -> Result<Specification> 
     {
         config.only_flag(key, only)?;
     }
+    // Under its own name, for the error.
+    config.activation("activation_function", "gelu")?;
     let renamed = config
         .with("hidden_size", config.size("d_model")?)
         .with("num_attention_heads", config.size(names.heads)?)

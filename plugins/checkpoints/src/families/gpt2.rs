@@ -13,6 +13,8 @@ use zoo_plugin::Result;
 pub(super) fn read(config: &Config) -> Result<Specification> {
     let hidden = config.size("n_embd")?;
     let positions = config.size_or("n_positions", 1024)?;
+    // Under its own name, for the error.
+    config.activation("activation_function", "gelu_new")?;
     let renamed = config
         .with("hidden_size", hidden)
         .with("num_attention_heads", config.size("n_head")?)
