@@ -23,6 +23,7 @@ fn every_objective_trains_and_the_same_seed_counts_the_same_confusions() {
             "layers=1",
             "batch=8 seq",
             "pair_batch=8 seq",
+            "tune_batch=8 seq",
             "warmup=2 steps",
             "steps=6 steps",
             "base_steps=3 steps",
