@@ -105,3 +105,27 @@ fn rows_of_several_texts() {
     let inputs = [("ids", &ids), ("attention_mask", &mask), ("document_ids", &documents)];
     same(&model("bidirectional"), &inputs);
 }
+
+#[test]
+fn attentions_of_real_tokens_are_those_of_rows() {
+    let (ids, mask) = rows(&[24, 3, 11]);
+    for attention in ["bidirectional", "causal"] {
+        let (world, id) = model(attention);
+        let values = [("ids", Value::Tensor(ids.copy())), ("attention_mask", Value::Tensor(mask.copy()))];
+        let given: Vec<(&str, &Value)> = values.iter().map(|(name, value)| (*name, value)).collect();
+        let attentions = |keep_rows: bool| -> Vec<Tensor> {
+            let scope = CallScope { keep_rows, ..CallScope::default() };
+            let mut made = world.call(id, &scope, &given).unwrap();
+            let Some(Value::List(layers)) = made.take("attentions") else { panic!() };
+            layers.iter().map(|layer| layer.tensor().unwrap().shallow_clone()).collect()
+        };
+        let (in_rows, laid_out) = (attentions(true), attentions(false));
+        assert_eq!((in_rows.len(), laid_out.len()), (3, 3));
+        // Those of padding are nobody's business.
+        let real = mask.ne(0).unsqueeze(1).unsqueeze(3);
+        for (a, b) in in_rows.iter().zip(&laid_out) {
+            let apart = ((a - b) * &real).abs().max().double_value(&[]);
+            assert!(apart < 1e-5, "{apart}");
+        }
+    }
+}
