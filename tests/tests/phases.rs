@@ -49,10 +49,12 @@ fn causal_then_masked_is_one_training() {
         "decay=6 steps".to_owned(),
         "probe_steps=6 steps".to_owned(),
         "causal.log_every=1".to_owned(),
+        "deviation=0.02".to_owned(),
     ];
     let mut words =
         vec!["run", "clm-then-mlm.mlm", "--profile", "mini", "--json", "--seeds", "2", "--out", "run"];
-    words.extend(["--device", "cpu", "--threads", "1"]);
+    // One after the other: lines of the metrics are in the order of seeds.
+    words.extend(["--device", "cpu", "--threads", "1", "--jobs", "1"]);
     words.extend(sets.iter().flat_map(|set| ["--set", set.as_str()]));
     let answer = place.zoo(&words);
     let result = answer.json();

@@ -93,7 +93,7 @@ fn beside_a_model(place: &Place, target: &Path) {
     place.reference_model("llama_clm", "pieces", None);
     let library = |kind: &str| target.join(format!("debug/libzoo_strange_{kind}.so")).display().to_string();
     let plugins = ["adapter", "tool", "reward"].map(library);
-    let mut words = vec!["generate", "--model", "llama_clm", "--greedy", "--max-new-tokens=24"];
+    let mut words = vec!["generate", "--model", "llama_clm", "--greedy", "--max-new-tokens=48"];
     for path in &plugins {
         words.extend(["--plugin", path]);
     }
